@@ -1,0 +1,28 @@
+//! Lychgate stops spam zombies at the edge of an ISP's network.
+//!
+//! The library holds what the `lychgate` program is made of; dependencies point one way, from the
+//! end of this list to its beginning:
+//!
+//! | module | question it answers |
+//! |---|---|
+//! | [`wire`] | what is in this frame, as far as mail is concerned? |
+//! | [`policy`] | what does the provider want for this address? |
+//! | [`source`] | may this subscriber open one more connection now? |
+//! | [`engine`] | so what happens to this frame? |
+//! | [`io`] | where do frames come from, where do they go? |
+//! | [`synth`] | what would such a network's traffic look like? |
+//! | [`replay`] | what would have happened to this capture? |
+//! | [`report`] | how is that shown to people and programs? |
+//! | [`cli`] | what does the user ask for? |
+//!
+//! `wire`, `policy` and `source` import nothing of ours; `io` never imports `engine` or `policy`.
+
+pub mod cli;
+pub mod engine;
+pub mod io;
+pub mod policy;
+pub mod replay;
+pub mod report;
+pub mod source;
+pub mod synth;
+pub mod wire;

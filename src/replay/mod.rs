@@ -1,0 +1,1 @@
+//! Judges captures with the engine, in capture time.

@@ -1,0 +1,1 @@
+//! Shows what a replay found: terminal, HTML, JSON.

@@ -1,0 +1,1 @@
+//! The source table: one subscriber, one cache line.
