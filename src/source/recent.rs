@@ -57,7 +57,7 @@ impl Recent {
         Self { buckets: (0..buckets).map(|_| Bucket::default()).collect() }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub fn octets(&self) -> usize {
         size_of_val(&*self.buckets)
     }

@@ -140,6 +140,8 @@ pub enum Admission {
 pub(super) struct Table {
     slots: Box<[Slot]>,
     capacity: usize,
+    /// Records that were settled and not recycled, never overstated. Workers that race for the last
+    /// place may exceed the capacity by their number; the spare slots hold them.
     live: AtomicUsize,
     sweep_cursor: AtomicUsize,
 }
@@ -156,13 +158,13 @@ impl Table {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub fn octets(&self) -> usize {
         size_of_val(&*self.slots)
     }
 
     pub fn live(&self) -> usize {
-        self.live.load(Ordering::Relaxed)
+        self.live.load(Ordering::Acquire)
     }
 
     /// Loads the line a look-up of `hash` begins with; the caller uses the value for nothing.
@@ -200,8 +202,8 @@ impl Table {
         for offset in 0..count {
             let slot = &self.slots[start.wrapping_add(offset) % self.slots.len()];
             let identity = slot.identity();
-            if identity.state() == State::Live && recycle(slot, identity, now) {
-                self.live.fetch_sub(1, Ordering::Relaxed);
+            if identity.state() == State::Live {
+                self.recycle(slot, identity, now);
             }
         }
     }
@@ -262,7 +264,10 @@ impl Table {
     #[cold]
     fn insert(&self, hash: u64, limit: Limit, now: u64) -> Option<(&Slot, Identity)> {
         loop {
-            let (distance, claim) = self.claim(hash, now)?;
+            let Some((distance, claim)) = self.claim(hash, now) else {
+                // Another worker may have brought the source in and taken the last place.
+                return self.find(hash, limit);
+            };
             self.settle(hash, distance, claim, limit);
             if let Some(found) = self.find(hash, limit) {
                 return Some(found);
@@ -272,9 +277,9 @@ impl Table {
 
     /// Takes the nearest empty slot for `hash`; `None` if the table is full.
     fn claim(&self, hash: u64, now: u64) -> Option<(usize, Identity)> {
-        if !self.reserve() {
+        if self.live() >= self.capacity {
             self.sweep(now, SWEEP_WHEN_FULL);
-            if !self.reserve() {
+            if self.live() >= self.capacity {
                 return None;
             }
         }
@@ -291,16 +296,7 @@ impl Table {
                 }
             }
         }
-        self.live.fetch_sub(1, Ordering::Relaxed);
         None
-    }
-
-    fn reserve(&self) -> bool {
-        if self.live.fetch_add(1, Ordering::Relaxed) < self.capacity {
-            return true;
-        }
-        self.live.fetch_sub(1, Ordering::Relaxed);
-        false
     }
 
     /// Turns the claim at `distance` live, or withdraws it where another slot has the source.
@@ -317,11 +313,11 @@ impl Table {
             let identity = other.identity();
             if other_distance != distance && identity.has_hash(hash) {
                 match identity.state() {
-                    State::Live => return self.withdraw(slot, claim),
+                    State::Live => return withdraw(slot, claim),
                     State::Claimed if other_distance < distance => {
-                        return self.withdraw(slot, claim);
+                        return withdraw(slot, claim);
                     }
-                    State::Claimed => self.withdraw(other, identity),
+                    State::Claimed => withdraw(other, identity),
                     State::Leaving => {
                         other.turn(identity, identity.with(State::Live));
                         continue;
@@ -331,14 +327,46 @@ impl Table {
             }
             other_distance += 1;
         }
-        slot.turn(claim, claim.with(State::Live));
-    }
-
-    fn withdraw(&self, slot: &Slot, claim: Identity) {
-        if slot.turn(claim, claim.emptied()) {
-            self.live.fetch_sub(1, Ordering::Relaxed);
+        if slot.turn(claim, claim.with(State::Live)) {
+            // Released, so that who finds the table full by this record also finds the record.
+            self.live.fetch_add(1, Ordering::Release);
         }
     }
+
+    /// Empties a live slot if its window is empty at `now` and nobody wants it meanwhile.
+    fn recycle(&self, slot: &Slot, identity: Identity, now: u64) {
+        let bits = slot.window.load(Ordering::Acquire);
+        let window = Window::from_bits(bits);
+        let part = Limit::of_window(slot.window_s()).part(now);
+        let leaving = identity.with(State::Leaving);
+        if !window.is_empty_at(part) || !slot.turn(identity, leaving) {
+            return;
+        }
+        let passed_on = slot
+            .window
+            .compare_exchange(
+                bits,
+                window.next_tenant().to_bits(),
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            )
+            .is_ok();
+        if !passed_on {
+            slot.turn(leaving, identity);
+            return;
+        }
+        // Counted out first: for a moment the count is too low rather than too high, so that
+        // nobody finds the table full that isn't.
+        self.live.fetch_sub(1, Ordering::Release);
+        if !slot.turn(leaving, identity.emptied()) {
+            self.live.fetch_add(1, Ordering::Release);
+        }
+    }
+}
+
+/// Empties a claimed slot, unless the claim was settled meanwhile.
+fn withdraw(slot: &Slot, claim: Identity) {
+    slot.turn(claim, claim.emptied());
 }
 
 /// Charges an attempt to the record, or `None` if the record is no longer `identity`'s.
@@ -361,31 +389,6 @@ fn admit_in(slot: &Slot, identity: Identity, part: u32, share: u16) -> Option<Ad
             Ok(_) => return Some(Admission::Admitted),
             Err(newer) => bits = newer,
         }
-    }
-}
-
-/// Empties a live slot whose window is empty at `now`; false if it is not, or was wanted again.
-fn recycle(slot: &Slot, identity: Identity, now: u64) -> bool {
-    let window_s = slot.window_s();
-    let bits = slot.window.load(Ordering::Acquire);
-    let window = Window::from_bits(bits);
-    let part = Limit::of_window(window_s).part(now);
-    if !window.is_empty_at(part) {
-        return false;
-    }
-    let leaving = identity.with(State::Leaving);
-    if !slot.turn(identity, leaving) {
-        return false;
-    }
-    let passed_on = slot
-        .window
-        .compare_exchange(bits, window.next_tenant().to_bits(), Ordering::AcqRel, Ordering::Acquire)
-        .is_ok();
-    if passed_on {
-        slot.turn(leaving, identity.emptied())
-    } else {
-        slot.turn(leaving, identity);
-        false
     }
 }
 
