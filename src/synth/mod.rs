@@ -1,1 +1,3 @@
 //! Reproducible synthetic traffic.
+
+pub mod packet;
