@@ -81,7 +81,7 @@ impl Engine {
         if frame.link == Link::Ethernet {
             match wire::triage(frame.bytes) {
                 Triage::NotMail => return self.crosses(frame, Reason::NotMail),
-                Triage::Mail(plain) => return self.segment(frame, plain.segment(), judgements),
+                Triage::Mail(plain) => return self.segment(frame, plain.segment(frame.bytes), judgements),
                 Triage::Unsure => {}
             }
         }
