@@ -14,29 +14,66 @@ pub(super) const LIFETIME_S: u64 = 128;
 /// Entries in a bucket: a cache line of words.
 const WAYS: usize = 8;
 
-/// 40 bits of fingerprint, 16 of time in seconds, 8 of verdict (plus one, so that no entry is 0).
+/// How many verdicts an entry can tell apart.
+pub const VERDICTS_MAX: usize = 63;
+
+const VERDICT_BITS: u32 = 6;
+const TIME_SHIFT: u32 = 40;
+const TAG_MASK: u64 = (1 << TIME_SHIFT) - (1 << VERDICT_BITS);
+
+/// 24 bits of time in seconds, 34 of fingerprint, 6 of verdict (plus one: no entry is 0).
+///
+/// Time stands highest, so that the oldest of several is the least, once all are seen from now.
 #[derive(Clone, Copy)]
 struct Entry(u64);
 
 impl Entry {
-    const TAG_MASK: u64 = !0xff_ffff;
-
     const fn new(fingerprint: u64, verdict: u8, now_s: u64) -> Self {
-        Self(fingerprint & Self::TAG_MASK | (now_s & 0xffff) << 8 | (verdict as u64 + 1))
+        Self(now_s << TIME_SHIFT | fingerprint & TAG_MASK | (verdict as u64 + 1))
+    }
+
+    /// Orders entries by age: the older, the less. An empty one is older than any.
+    const fn rank(self, now_s: u64) -> u64 {
+        if self.0 == 0 { 0 } else { self.0.wrapping_sub((now_s + 1) << TIME_SHIFT) }
     }
 
     const fn age_s(self, now_s: u64) -> u64 {
-        now_s.wrapping_sub(self.0 >> 8) & 0xffff
+        now_s.wrapping_sub(self.0 >> TIME_SHIFT) & 0xff_ffff
     }
 
-    const fn verdict(self) -> u8 {
-        (self.0 as u8).wrapping_sub(1)
+    const fn has_tag_of(self, fingerprint: u64) -> bool {
+        (self.0 ^ fingerprint) & TAG_MASK == 0
     }
 
-    const fn matches(self, fingerprint: u64, now_s: u64) -> bool {
-        (self.0 ^ fingerprint) & Self::TAG_MASK == 0
-            && self.0 as u8 != 0
-            && self.age_s(now_s) <= LIFETIME_S
+    const fn verdict(self) -> Option<u8> {
+        (self.0 as u8 & ((1 << VERDICT_BITS) - 1)).checked_sub(1)
+    }
+}
+
+/// What is known of a SYN.
+#[derive(Debug)]
+pub enum Recalled<'a> {
+    /// It was seen before and got this verdict.
+    First(u8),
+    /// It is new, and this is where to keep its verdict.
+    New(Place<'a>),
+}
+
+/// Where a new attempt's verdict is kept.
+#[derive(Debug)]
+pub struct Place<'a> {
+    entry: &'a AtomicU64,
+    fingerprint: u64,
+    now_s: u64,
+}
+
+impl Place<'_> {
+    /// Keeps the verdict (a number below [`VERDICTS_MAX`]) for retransmissions.
+    #[inline]
+    pub fn keep(self, verdict: u8) {
+        debug_assert!(usize::from(verdict) < VERDICTS_MAX);
+        let entry = Entry::new(self.fingerprint, verdict, self.now_s);
+        self.entry.store(entry.0, Ordering::Relaxed);
     }
 }
 
@@ -62,12 +99,11 @@ impl Recent {
         size_of_val(&*self.buckets)
     }
 
-    /// The tag is the hash's high 40 bits; its low bits, mixed by a multiplication, choose the
-    /// bucket, so that tag and place together tell more than either.
+    /// The high bits of the hash choose the bucket; the tag is among the low ones.
     #[inline]
     fn bucket(&self, fingerprint: u64) -> &Bucket {
-        let mixed = fingerprint.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
-        &self.buckets[((u128::from(mixed) * self.buckets.len() as u128) >> 64) as usize]
+        let index = (u128::from(fingerprint) * self.buckets.len() as u128) >> 64;
+        &self.buckets[index as usize]
     }
 
     #[inline]
@@ -75,29 +111,26 @@ impl Recent {
         self.bucket(fingerprint).0[0].load(Ordering::Relaxed)
     }
 
+    /// Looks for the SYN, and on the way for the oldest entry, which a new one replaces.
     #[inline]
-    pub fn verdict_of_first(&self, fingerprint: u64, now: u64) -> Option<u8> {
-        let now_s = now / 1_000_000_000;
-        self.bucket(fingerprint)
-            .0
-            .iter()
-            .map(|entry| Entry(entry.load(Ordering::Relaxed)))
-            .find(|entry| entry.matches(fingerprint, now_s))
-            .map(Entry::verdict)
-    }
-
-    #[inline]
-    pub fn remember(&self, fingerprint: u64, verdict: u8, now: u64) {
-        debug_assert!(verdict < u8::MAX);
+    pub fn recall(&self, fingerprint: u64, now: u64) -> Recalled<'_> {
         let now_s = now / 1_000_000_000;
         let bucket = self.bucket(fingerprint);
-        let oldest = (0..WAYS)
-            .max_by_key(|&way| match bucket.0[way].load(Ordering::Relaxed) {
-                0 => u64::MAX,
-                used => Entry(used).age_s(now_s),
-            })
-            .unwrap_or(0);
-        bucket.0[oldest].store(Entry::new(fingerprint, verdict, now_s).0, Ordering::Relaxed);
+        // No tag is 0, so that an empty entry is nobody's.
+        let fingerprint = fingerprint | 1 << VERDICT_BITS;
+        let (mut same, mut oldest, mut least) = (Entry(0), 0, u64::MAX);
+        for (way, entry) in bucket.0.iter().enumerate() {
+            let entry = Entry(entry.load(Ordering::Relaxed));
+            if entry.has_tag_of(fingerprint) {
+                same = entry;
+            }
+            let rank = entry.rank(now_s);
+            (oldest, least) = if rank < least { (way, rank) } else { (oldest, least) };
+        }
+        match same.verdict() {
+            Some(verdict) if same.age_s(now_s) <= LIFETIME_S => Recalled::First(verdict),
+            _ => Recalled::New(Place { entry: &bucket.0[oldest], fingerprint, now_s }),
+        }
     }
 }
 
@@ -107,42 +140,60 @@ mod tests {
 
     const S: u64 = 1_000_000_000;
 
+    fn first(recent: &Recent, fingerprint: u64, now: u64) -> Option<u8> {
+        match recent.recall(fingerprint, now) {
+            Recalled::First(verdict) => Some(verdict),
+            Recalled::New(_) => None,
+        }
+    }
+
+    fn keep(recent: &Recent, fingerprint: u64, verdict: u8, now: u64) {
+        match recent.recall(fingerprint, now) {
+            Recalled::First(_) => panic!("{fingerprint} is not new"),
+            Recalled::New(place) => place.keep(verdict),
+        }
+    }
+
     #[test]
     fn a_retransmission_finds_the_verdict_of_the_first() {
-        let recent = Recent::new(64);
-        assert_eq!(recent.verdict_of_first(77 << 30, 5 * S), None);
-        recent.remember(77 << 30, 3, 5 * S);
-        for wait in [0, 1, 3, 7, 15, 31, 63, 127] {
-            assert_eq!(recent.verdict_of_first(77 << 30, (5 + wait) * S), Some(3), "{wait} s");
+        for start in [0, 5, 1_700_000_000, (1 << 24) - 30] {
+            let recent = Recent::new(64);
+            keep(&recent, 77 << 30, 3, start * S);
+            for wait in [0, 1, 3, 7, 15, 31, 63, 127] {
+                let now = (start + wait) * S;
+                assert_eq!(first(&recent, 77 << 30, now), Some(3), "{wait} s after {start}");
+            }
         }
     }
 
     #[test]
     fn an_old_syn_is_forgotten_even_if_nothing_replaced_it() {
         let recent = Recent::new(64);
-        recent.remember(77 << 30, 3, 0);
-        assert_eq!(recent.verdict_of_first(77 << 30, 129 * S), None);
-        assert_eq!(recent.verdict_of_first(77 << 30, 40_000 * S), None);
+        keep(&recent, 77 << 30, 3, 0);
+        assert_eq!(first(&recent, 77 << 30, 129 * S), None);
+        assert_eq!(first(&recent, 77 << 30, 40_000 * S), None);
     }
 
     #[test]
     fn a_full_bucket_forgets_its_oldest_first() {
-        let recent = Recent::new(WAYS);
-        for n in 0..=WAYS as u64 {
-            recent.remember((n + 1) << 30, n as u8, n * S);
-        }
-        let now = WAYS as u64 * S;
-        assert_eq!(recent.verdict_of_first(1 << 30, now), None);
-        for n in 1..=WAYS as u64 {
-            assert_eq!(recent.verdict_of_first((n + 1) << 30, now), Some(n as u8));
+        for start in [0, 1_700_000_000, (1 << 24) - 3] {
+            let recent = Recent::new(WAYS);
+            for n in 0..=WAYS as u64 {
+                keep(&recent, (n + 1) << 30, n as u8, (start + n) * S);
+            }
+            let now = (start + WAYS as u64) * S;
+            assert_eq!(first(&recent, 1 << 30, now), None);
+            for n in 1..=WAYS as u64 {
+                assert_eq!(first(&recent, (n + 1) << 30, now), Some(n as u8), "{n} of {start}");
+            }
         }
     }
 
     #[test]
     fn a_fingerprint_of_zero_bits_is_not_an_empty_entry() {
         let recent = Recent::new(8);
-        assert_eq!(recent.verdict_of_first(0, 0), None);
-        recent.remember(0, 0, 0);
-        assert_eq!(recent.verdict_of_first(0, 0), Some(0));
+        assert_eq!(first(&recent, 0, 0), None);
+        keep(&recent, 0, 0, 0);
+        assert_eq!(first(&recent, 0, 0), Some(0));
     }
 }
