@@ -1,5 +1,7 @@
 //! What the provider wants: a validated, immutable snapshot made from a TOML file and lists.
 
+mod address_map;
+
 use std::{net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
