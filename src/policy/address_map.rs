@@ -4,10 +4,14 @@
 //! with Population Count for Fast and Scalable Software IP Routing Table Lookup", SIGCOMM 2015).
 //! The bits that all prefixes share are checked once; the next few index a root table; from there
 //! on each node consumes six bits. A node is 24 octets however many of its 64 slots are in use:
-//! one bit vector says which slots lead to a child node, another at which slots a new value
-//! begins, and a population count turns a slot into an index. Neighbouring slots with equal values
-//! share one leaf, and a subtree with one value only is no subtree, so that what counts is how
-//! often the value changes along the address space, not how many prefixes say so.
+//! one bit vector says which slots lead to a child node, another at which slots a new leaf begins,
+//! and a population count turns a slot into an index. Where the prefixes of a slot share their
+//! next bits, a path takes the place of a chain of nodes with one child each, as in a Patricia
+//! trie: it matters for the few long prefixes of a small policy, and for IPv6.
+//!
+//! Neighbouring slots with equal values share one leaf, and a subtree with one value only is no
+//! subtree: what counts is how often the value changes along the address space, not how many
+//! prefixes say so.
 //!
 //! The map is immutable: [`AddressMap::build`] makes it whole, [`AddressMap::get`] allocates
 //! nothing and cannot panic. What the values mean is left to the caller; 0 means "no prefix".
@@ -20,12 +24,16 @@ use ipnet::IpNet;
 const STRIDE: u32 = 6;
 /// Slots of a node.
 const SLOTS: usize = 1 << STRIDE;
-/// Marks a slot that holds a value; without it the slot holds the index of a node.
+/// Marks a slot that holds a value.
 const LEAF: u32 = 1 << 31;
+/// Marks a slot that holds the index of a path. Without a mark it holds the index of a node.
+const PATH: u32 = 1 << 30;
 /// The value of addresses that no prefix covers.
 pub(super) const NOTHING: u32 = 0;
-/// Root tables index at most this many bits: 16 Ki slots, 64 KiB, what a core's own cache bears.
-const ROOT_BITS_MAX: u32 = 14;
+/// Root tables index at most this many bits: 64 Ki slots, 256 KiB, which a core's own cache bears.
+const ROOT_BITS_MAX: u32 = 16;
+/// Root slots per prefix, as a power of two, below that maximum.
+const ROOT_SPREAD: u32 = 6;
 
 /// An immutable map from IPv4 and IPv6 addresses to numbers below 2³¹, by longest prefix.
 #[derive(Debug)]
@@ -84,12 +92,8 @@ trait Word: Copy + Ord + Default {
     fn top(self, count: u32) -> usize;
     /// Without the first `count` bits; `count` is below `WIDTH`, or the result is zero.
     fn skip(self, count: u32) -> Self;
-    /// Whether the bits under the mask are those of the other.
-    fn agrees(self, other: Self, mask: Self) -> bool;
     /// How many leading bits agree.
     fn common(self, other: Self) -> u32;
-    /// The mask of the first `count` bits.
-    fn mask(count: u32) -> Self;
 }
 
 macro_rules! word {
@@ -105,14 +109,8 @@ macro_rules! word {
                 self.checked_shl(count).unwrap_or(0)
             }
             #[inline(always)]
-            fn agrees(self, other: Self, mask: Self) -> bool {
-                (self ^ other) & mask == 0
-            }
             fn common(self, other: Self) -> u32 {
                 (self ^ other).leading_zeros()
-            }
-            fn mask(count: u32) -> Self {
-                !Self::MAX.checked_shr(count).unwrap_or(0)
             }
         }
     };
@@ -141,82 +139,112 @@ struct Node {
     first_leaf: u32,
 }
 
+/// Bits that all prefixes from here on share.
+#[derive(Clone, Copy, Debug)]
+struct Path<W> {
+    /// The bits, first bit first; those beyond `length` are whatever they are.
+    bits: W,
+    length: u32,
+    /// The slot for addresses that continue so, and the leaf for all others.
+    inside: u32,
+    outside: u32,
+}
+
 #[derive(Debug)]
 struct Trie<W> {
-    /// The bits that all prefixes share, and their mask.
+    /// The bits that all prefixes share.
     shared: W,
-    shared_mask: W,
     shared_length: u32,
     root_bits: u32,
     root: Box<[u32]>,
     nodes: Box<[Node]>,
+    /// What the slots of nodes hold that lead to no child: values and paths.
     leaves: Box<[u32]>,
+    paths: Box<[Path<W>]>,
 }
 
 impl<W: Word> Trie<W> {
     #[inline]
     fn get(&self, address: W) -> u32 {
-        if !address.agrees(self.shared, self.shared_mask) {
+        if address.common(self.shared) < self.shared_length {
             return NOTHING;
         }
         let rest = address.skip(self.shared_length);
-        let Some(&slot) = self.root.get(rest.top(self.root_bits)) else {
-            return NOTHING;
-        };
-        if slot & LEAF != 0 {
-            return slot & !LEAF;
+        match self.root.get(rest.top(self.root_bits)) {
+            Some(&slot) if slot & LEAF != 0 => slot & !LEAF,
+            Some(&slot) => self.descend(rest.skip(self.root_bits), slot),
+            None => NOTHING,
         }
-        self.descend(rest.skip(self.root_bits), slot)
     }
 
-    /// Follows children from a node on until a leaf; terminates because children are stored
-    /// before their parents.
+    /// Follows slots until one holds a value. It ends because everything is built from the leaves
+    /// up: a node or path leads only to older ones.
     #[inline]
-    fn descend(&self, mut rest: W, mut index: u32) -> u32 {
-        while let Some(node) = self.nodes.get(index as usize) {
-            let slot = rest.top(STRIDE);
-            let before = (1_u64 << slot) - 1;
-            if node.inner >> slot & 1 == 0 {
-                let rank = (node.begins & (before << 1 | 1)).count_ones();
-                let leaf = node.first_leaf.wrapping_add(rank).wrapping_sub(1);
-                return self.leaves.get(leaf as usize).copied().unwrap_or(NOTHING);
+    fn descend(&self, mut rest: W, mut slot: u32) -> u32 {
+        while slot & LEAF == 0 {
+            if slot & PATH != 0 {
+                let Some(path) = self.paths.get((slot & !PATH) as usize) else {
+                    return NOTHING;
+                };
+                let follows = rest.common(path.bits) >= path.length;
+                slot = if follows { path.inside } else { path.outside };
+                rest = rest.skip(path.length);
+            } else {
+                let Some(node) = self.nodes.get(slot as usize) else {
+                    return NOTHING;
+                };
+                let index = rest.top(STRIDE);
+                let before = (1_u64 << index) - 1;
+                if node.inner >> index & 1 != 0 {
+                    slot = node.first_child + (node.inner & before).count_ones();
+                    rest = rest.skip(STRIDE);
+                } else {
+                    let begun = (node.begins & (before << 1 | 1)).count_ones();
+                    let leaf = (node.first_leaf + begun).wrapping_sub(1);
+                    let Some(&leaf) = self.leaves.get(leaf as usize) else {
+                        return NOTHING;
+                    };
+                    slot = leaf;
+                    rest = rest.skip(STRIDE);
+                }
             }
-            index = node.first_child + (node.inner & before).count_ones();
-            rest = rest.skip(STRIDE);
         }
-        NOTHING
+        slot & !LEAF
     }
 
     fn octets(&self) -> usize {
-        size_of_val(&*self.root) + size_of_val(&*self.nodes) + size_of_val(&*self.leaves)
+        size_of_val(&*self.root)
+            + size_of_val(&*self.nodes)
+            + size_of_val(&*self.leaves)
+            + size_of_val(&*self.paths)
     }
 
     fn build(mut rules: Vec<Rule<W>>) -> Self {
         // Stable, so that the later of two equal prefixes comes last and wins.
         rules.sort_by_key(|rule| (rule.bits, rule.length));
         let (shared, shared_length) = shared_bits(&rules);
-        let longest = rules.iter().map(|rule| rule.length).max().unwrap_or(0);
-        let root_bits = root_bits(rules.len(), longest - shared_length);
+        let root_bits = root_bits(&rules, shared_length);
         let mut builder = Builder {
             nodes: Vec::new(),
             leaves: Vec::new(),
+            paths: Vec::new(),
         };
-        let mut slots = vec![Slot::Value(NOTHING); 1 << root_bits];
+        let mut slots = vec![Slot::Leaf(NOTHING | LEAF); 1 << root_bits];
         builder.fill(&mut slots, &rules, shared_length, root_bits);
-        let root = builder.root(&slots);
+        let root = slots.into_iter().map(|slot| builder.store(slot)).collect();
         Self {
             shared,
-            shared_mask: W::mask(shared_length),
             shared_length,
             root_bits,
             root,
             nodes: builder.nodes.into(),
             leaves: builder.leaves.into(),
+            paths: builder.paths.into(),
         }
     }
 }
 
-/// What all prefixes begin with, and its length.
+/// What all of the sorted rules begin with, and its length.
 fn shared_bits<W: Word>(rules: &[Rule<W>]) -> (W, u32) {
     let (Some(first), Some(last)) = (rules.first(), rules.last()) else {
         return (W::default(), 0);
@@ -225,62 +253,109 @@ fn shared_bits<W: Word>(rules: &[Rule<W>]) -> (W, u32) {
     (first.bits, first.bits.common(last.bits).min(shortest))
 }
 
-/// How many bits the root table indexes: enough to spread the prefixes, no more than the longest
-/// of them has.
-fn root_bits(prefixes: usize, longest: u32) -> u32 {
-    let spread = prefixes.checked_ilog2().unwrap_or(0) + STRIDE;
-    spread.min(ROOT_BITS_MAX).min(longest).max(1)
+/// How many bits the root table indexes: enough to spread the prefixes, and such that the most
+/// frequent prefix length ends where a node ends. (A last node that consumes two bits instead of
+/// six costs the memory of sixteen.)
+fn root_bits<W: Word>(rules: &[Rule<W>], shared_length: u32) -> u32 {
+    let mut counts = [0_u32; 129];
+    for rule in rules {
+        counts[rule.length as usize] += 1;
+    }
+    let lengths = shared_length..=W::WIDTH;
+    let usual = lengths
+        .max_by_key(|&length| counts[length as usize])
+        .unwrap_or(0)
+        - shared_length;
+    let spread = (rules.len().checked_ilog2().unwrap_or(0) + ROOT_SPREAD).min(ROOT_BITS_MAX);
+    if usual <= spread {
+        usual.max(1)
+    } else {
+        spread - (spread + STRIDE - usual % STRIDE) % STRIDE
+    }
 }
 
 /// What a slot holds while the trie is being built.
 #[derive(Clone, Copy, Debug)]
 enum Slot {
-    Value(u32),
+    /// A value or a path, marked so.
+    Leaf(u32),
+    /// A node that has no place yet.
     Node(Node),
 }
 
 /// Builds from the leaves up: a node is stored when all of its children are, side by side.
-struct Builder {
+struct Builder<W> {
     nodes: Vec<Node>,
     leaves: Vec<u32>,
+    paths: Vec<Path<W>>,
 }
 
-impl Builder {
+impl<W: Word> Builder<W> {
     /// Lays sorted rules over slots that index the bits from `start` to `start + bits`. Sorted
     /// means that a prefix comes after those that contain it, so overwriting finds the longest.
-    fn fill<W: Word>(&mut self, slots: &mut [Slot], rules: &[Rule<W>], start: u32, bits: u32) {
+    fn fill(&mut self, slots: &mut [Slot], rules: &[Rule<W>], start: u32, bits: u32) {
         let end = start + bits;
         let slot_of = |rule: &Rule<W>| rule.bits.skip(start).top(bits);
         let mut rest = rules;
-        while let Some((rule, after)) = rest.split_first() {
+        while let Some(rule) = rest.first() {
             let first = slot_of(rule);
-            if rule.length <= end {
+            let taken = if rule.length <= end {
                 let count = 1_usize << (end - rule.length).min(bits);
-                slots[first..first + count].fill(Slot::Value(rule.value));
-                rest = after;
+                slots[first..first + count].fill(Slot::Leaf(rule.value | LEAF));
+                1
             } else {
-                let (inside, after) = rest.split_at(rest.partition_point(|r| slot_of(r) == first));
-                let Slot::Value(inherited) = slots[first] else {
-                    unreachable!("rules of one slot lie side by side")
-                };
-                slots[first] = self.subtree(inside, end, inherited);
-                rest = after;
-            }
+                let inside = rest.partition_point(|rule| slot_of(rule) == first);
+                if let Slot::Leaf(inherited) = slots[first] {
+                    slots[first] = self.subtree(&rest[..inside], end, inherited);
+                }
+                inside
+            };
+            rest = &rest[taken..];
         }
     }
 
-    /// One slot's worth of longer rules; no node where they all say the same.
-    fn subtree<W: Word>(&mut self, rules: &[Rule<W>], start: u32, inherited: u32) -> Slot {
-        let mut slots = [Slot::Value(inherited); SLOTS];
+    /// What covers rules that are longer than `start` and agree up to there.
+    fn subtree(&mut self, rules: &[Rule<W>], start: u32, inherited: u32) -> Slot {
+        let (bits, length) = shared_bits(rules);
+        let shared = length - start;
+        match rules {
+            [rule] if shared > STRIDE => {
+                self.path(bits.skip(start), shared, rule.value | LEAF, inherited)
+            }
+            // Whole strides only, so that nodes keep ending where the root table aligned them.
+            _ if shared > STRIDE => {
+                let length = (shared - 1) / STRIDE * STRIDE;
+                let inside = self.branch(rules, start + length, inherited);
+                let inside = self.store(inside);
+                self.path(bits.skip(start), length, inside, inherited)
+            }
+            _ => self.branch(rules, start, inherited),
+        }
+    }
+
+    /// A node, or no node where all of its slots say the same.
+    fn branch(&mut self, rules: &[Rule<W>], start: u32, inherited: u32) -> Slot {
+        let mut slots = [Slot::Leaf(inherited); SLOTS];
         self.fill(&mut slots, rules, start, STRIDE);
-        let value_of = |slot: &Slot| match slot {
-            Slot::Value(value) => Some(*value),
-            Slot::Node(_) => None,
-        };
-        match value_of(&slots[0]) {
-            Some(value) if slots.iter().all(|slot| value_of(slot) == Some(value)) => slots[0],
+        let is = |slot: &Slot, leaf: u32| matches!(slot, Slot::Leaf(other) if *other == leaf);
+        match slots[0] {
+            Slot::Leaf(leaf) if slots.iter().all(|slot| is(slot, leaf)) => slots[0],
             _ => Slot::Node(self.node(&slots)),
         }
+    }
+
+    /// A path, or no path where it makes no difference.
+    fn path(&mut self, bits: W, length: u32, inside: u32, outside: u32) -> Slot {
+        if inside == outside {
+            return Slot::Leaf(outside);
+        }
+        self.paths.push(Path {
+            bits,
+            length,
+            inside,
+            outside,
+        });
+        Slot::Leaf((self.paths.len() - 1) as u32 | PATH)
     }
 
     /// Stores the children and leaves of a node.
@@ -292,35 +367,32 @@ impl Builder {
             first_leaf: self.leaves.len() as u32,
         };
         let mut previous = None;
-        for (index, slot) in slots.iter().enumerate() {
+        for (index, &slot) in slots.iter().enumerate() {
             match slot {
                 Slot::Node(child) => {
                     node.inner |= 1 << index;
-                    self.nodes.push(*child);
+                    self.nodes.push(child);
                 }
-                Slot::Value(value) if previous != Some(*value) => {
+                Slot::Leaf(leaf) if previous != Some(leaf) => {
                     node.begins |= 1 << index;
-                    self.leaves.push(*value);
-                    previous = Some(*value);
+                    self.leaves.push(leaf);
+                    previous = Some(leaf);
                 }
-                Slot::Value(_) => {}
+                Slot::Leaf(_) => {}
             }
         }
         node
     }
 
-    /// Stores the root table.
-    fn root(&mut self, slots: &[Slot]) -> Box<[u32]> {
-        slots
-            .iter()
-            .map(|slot| match slot {
-                Slot::Value(value) => value | LEAF,
-                Slot::Node(node) => {
-                    self.nodes.push(*node);
-                    (self.nodes.len() - 1) as u32
-                }
-            })
-            .collect()
+    /// Gives a slot its final form.
+    fn store(&mut self, slot: Slot) -> u32 {
+        match slot {
+            Slot::Leaf(leaf) => leaf,
+            Slot::Node(node) => {
+                self.nodes.push(node);
+                (self.nodes.len() - 1) as u32
+            }
+        }
     }
 }
 
