@@ -16,12 +16,14 @@
 //! The map is immutable: [`AddressMap::build`] makes it whole, [`AddressMap::get`] allocates
 //! nothing and cannot panic. What the values mean is left to the caller; 0 means "no prefix".
 
-use std::net::IpAddr;
+use std::{net::IpAddr, slice};
 
 use ipnet::IpNet;
 
 /// Bits that one node consumes: its two vectors have a bit for each of its slots.
 const STRIDE: u32 = 6;
+/// A multiple of the stride beyond any prefix length.
+const WHOLE: u32 = STRIDE * 32;
 /// Slots of a node.
 const SLOTS: usize = 1 << STRIDE;
 /// Marks a slot that holds a value.
@@ -30,8 +32,9 @@ const LEAF: u32 = 1 << 31;
 const PATH: u32 = 1 << 30;
 /// The value of addresses that no prefix covers.
 pub(super) const NOTHING: u32 = 0;
-/// Root tables index at most this many bits: 64 Ki slots, 256 KiB, which a core's own cache bears.
-const ROOT_BITS_MAX: u32 = 16;
+/// Root tables index at most this many bits: 4096 paths, 64 or 128 KiB, which a core's own cache
+/// bears.
+const ROOT_BITS_MAX: u32 = 12;
 /// Root slots per prefix, as a power of two, below that maximum.
 const ROOT_SPREAD: u32 = 6;
 
@@ -150,13 +153,23 @@ struct Path<W> {
     outside: u32,
 }
 
+impl<W: Word> Path<W> {
+    /// Where the rest of an address leads. A conditional move, not a branch: whether an address is
+    /// inside is a coin toss, and a mispredicted branch costs more than the whole lookup.
+    #[inline(always)]
+    fn slot(&self, rest: W) -> u32 {
+        let follows = rest.common(self.bits) >= self.length;
+        std::hint::select_unpredictable(follows, self.inside, self.outside)
+    }
+}
+
 #[derive(Debug)]
 struct Trie<W> {
     /// The bits that all prefixes share.
     shared: W,
     shared_length: u32,
     root_bits: u32,
-    root: Box<[u32]>,
+    root: Box<[Path<W>]>,
     nodes: Box<[Node]>,
     /// What the slots of nodes hold that lead to no child: values and paths.
     leaves: Box<[u32]>,
@@ -170,11 +183,15 @@ impl<W: Word> Trie<W> {
             return NOTHING;
         }
         let rest = address.skip(self.shared_length);
-        match self.root.get(rest.top(self.root_bits)) {
-            Some(&slot) if slot & LEAF != 0 => slot & !LEAF,
-            Some(&slot) => self.descend(rest.skip(self.root_bits), slot),
-            None => NOTHING,
+        let Some(path) = self.root.get(rest.top(self.root_bits)) else {
+            return NOTHING;
+        };
+        let rest = rest.skip(self.root_bits);
+        let slot = path.slot(rest);
+        if slot & LEAF != 0 {
+            return slot & !LEAF;
         }
+        self.descend(rest.skip(path.length), slot)
     }
 
     /// Follows slots until one holds a value. It ends because everything is built from the leaves
@@ -186,8 +203,7 @@ impl<W: Word> Trie<W> {
                 let Some(path) = self.paths.get((slot & !PATH) as usize) else {
                     return NOTHING;
                 };
-                let follows = rest.common(path.bits) >= path.length;
-                slot = if follows { path.inside } else { path.outside };
+                slot = path.slot(rest);
                 rest = rest.skip(path.length);
             } else {
                 let Some(node) = self.nodes.get(slot as usize) else {
@@ -231,7 +247,7 @@ impl<W: Word> Trie<W> {
         };
         let mut slots = vec![Slot::Leaf(NOTHING | LEAF); 1 << root_bits];
         builder.fill(&mut slots, &rules, shared_length, root_bits);
-        let root = slots.into_iter().map(|slot| builder.store(slot)).collect();
+        let root = slots.into_iter().map(|slot| builder.root(slot)).collect();
         Self {
             shared,
             shared_length,
@@ -253,32 +269,31 @@ fn shared_bits<W: Word>(rules: &[Rule<W>]) -> (W, u32) {
     (first.bits, first.bits.common(last.bits).min(shortest))
 }
 
-/// How many bits the root table indexes: enough to spread the prefixes, and such that the most
-/// frequent prefix length ends where a node ends. (A last node that consumes two bits instead of
-/// six costs the memory of sixteen.)
+/// How many bits the root table indexes: enough to spread the prefixes and, where most of them
+/// have one length, such that a node ends at that length. (A last node that consumes two bits
+/// instead of six costs sixteen times the memory.)
 fn root_bits<W: Word>(rules: &[Rule<W>], shared_length: u32) -> u32 {
-    let mut counts = [0_u32; 129];
+    let mut counts = [0_usize; 129];
     for rule in rules {
         counts[rule.length as usize] += 1;
     }
-    let lengths = shared_length..=W::WIDTH;
-    let usual = lengths
-        .max_by_key(|&length| counts[length as usize])
-        .unwrap_or(0)
-        - shared_length;
+    let longest = rules.iter().map(|rule| rule.length).max().unwrap_or(0) - shared_length;
     let spread = (rules.len().checked_ilog2().unwrap_or(0) + ROOT_SPREAD).min(ROOT_BITS_MAX);
-    if usual <= spread {
-        usual.max(1)
-    } else {
-        spread - (spread + STRIDE - usual % STRIDE) % STRIDE
-    }
+    let usual = counts.iter().position(|&count| count > rules.len() / 2);
+    let surplus = match usual {
+        Some(length) => (spread + WHOLE - (length as u32 - shared_length)) % STRIDE,
+        None => 0,
+    };
+    (spread - surplus).min(longest).max(1)
 }
 
 /// What a slot holds while the trie is being built.
 #[derive(Clone, Copy, Debug)]
-enum Slot {
-    /// A value or a path, marked so.
+enum Slot<W> {
+    /// A value, or a path that has its place: marked so.
     Leaf(u32),
+    /// A path that has no place yet.
+    Path(Path<W>),
     /// A node that has no place yet.
     Node(Node),
 }
@@ -293,7 +308,7 @@ struct Builder<W> {
 impl<W: Word> Builder<W> {
     /// Lays sorted rules over slots that index the bits from `start` to `start + bits`. Sorted
     /// means that a prefix comes after those that contain it, so overwriting finds the longest.
-    fn fill(&mut self, slots: &mut [Slot], rules: &[Rule<W>], start: u32, bits: u32) {
+    fn fill(&mut self, slots: &mut [Slot<W>], rules: &[Rule<W>], start: u32, bits: u32) {
         let end = start + bits;
         let slot_of = |rule: &Rule<W>| rule.bits.skip(start).top(bits);
         let mut rest = rules;
@@ -315,51 +330,40 @@ impl<W: Word> Builder<W> {
     }
 
     /// What covers rules that are longer than `start` and agree up to there.
-    fn subtree(&mut self, rules: &[Rule<W>], start: u32, inherited: u32) -> Slot {
+    fn subtree(&mut self, rules: &[Rule<W>], start: u32, inherited: u32) -> Slot<W> {
         let (bits, length) = shared_bits(rules);
         let shared = length - start;
         match rules {
-            [rule] if shared > STRIDE => {
-                self.path(bits.skip(start), shared, rule.value | LEAF, inherited)
+            [rule] => path(bits.skip(start), shared, rule.value | LEAF, inherited),
+            [rule, nested] if rule.length == length => {
+                let inside = self.subtree(slice::from_ref(nested), length, rule.value | LEAF);
+                let inside = self.store(inside);
+                path(bits.skip(start), shared, inside, inherited)
             }
             // Whole strides only, so that nodes keep ending where the root table aligned them.
             _ if shared > STRIDE => {
                 let length = (shared - 1) / STRIDE * STRIDE;
                 let inside = self.branch(rules, start + length, inherited);
                 let inside = self.store(inside);
-                self.path(bits.skip(start), length, inside, inherited)
+                path(bits.skip(start), length, inside, inherited)
             }
             _ => self.branch(rules, start, inherited),
         }
     }
 
     /// A node, or no node where all of its slots say the same.
-    fn branch(&mut self, rules: &[Rule<W>], start: u32, inherited: u32) -> Slot {
+    fn branch(&mut self, rules: &[Rule<W>], start: u32, inherited: u32) -> Slot<W> {
         let mut slots = [Slot::Leaf(inherited); SLOTS];
         self.fill(&mut slots, rules, start, STRIDE);
-        let is = |slot: &Slot, leaf: u32| matches!(slot, Slot::Leaf(other) if *other == leaf);
+        let is = |slot: &Slot<W>, leaf: u32| matches!(slot, Slot::Leaf(other) if *other == leaf);
         match slots[0] {
             Slot::Leaf(leaf) if slots.iter().all(|slot| is(slot, leaf)) => slots[0],
             _ => Slot::Node(self.node(&slots)),
         }
     }
 
-    /// A path, or no path where it makes no difference.
-    fn path(&mut self, bits: W, length: u32, inside: u32, outside: u32) -> Slot {
-        if inside == outside {
-            return Slot::Leaf(outside);
-        }
-        self.paths.push(Path {
-            bits,
-            length,
-            inside,
-            outside,
-        });
-        Slot::Leaf((self.paths.len() - 1) as u32 | PATH)
-    }
-
     /// Stores the children and leaves of a node.
-    fn node(&mut self, slots: &[Slot; SLOTS]) -> Node {
+    fn node(&mut self, slots: &[Slot<W>; SLOTS]) -> Node {
         let mut node = Node {
             inner: 0,
             begins: 0,
@@ -368,32 +372,62 @@ impl<W: Word> Builder<W> {
         };
         let mut previous = None;
         for (index, &slot) in slots.iter().enumerate() {
-            match slot {
-                Slot::Node(child) => {
-                    node.inner |= 1 << index;
-                    self.nodes.push(child);
-                }
-                Slot::Leaf(leaf) if previous != Some(leaf) => {
-                    node.begins |= 1 << index;
-                    self.leaves.push(leaf);
-                    previous = Some(leaf);
-                }
-                Slot::Leaf(_) => {}
+            if let Slot::Node(child) = slot {
+                node.inner |= 1 << index;
+                self.nodes.push(child);
+                continue;
+            }
+            let leaf = self.store(slot);
+            if previous != Some(leaf) {
+                node.begins |= 1 << index;
+                self.leaves.push(leaf);
+                previous = Some(leaf);
             }
         }
         node
     }
 
     /// Gives a slot its final form.
-    fn store(&mut self, slot: Slot) -> u32 {
+    fn store(&mut self, slot: Slot<W>) -> u32 {
         match slot {
             Slot::Leaf(leaf) => leaf,
+            Slot::Path(path) => {
+                self.paths.push(path);
+                (self.paths.len() - 1) as u32 | PATH
+            }
             Slot::Node(node) => {
                 self.nodes.push(node);
                 (self.nodes.len() - 1) as u32
             }
         }
     }
+
+    /// Gives a slot of the root table its final form.
+    fn root(&mut self, slot: Slot<W>) -> Path<W> {
+        if let Slot::Path(path) = slot {
+            return path;
+        }
+        let inside = self.store(slot);
+        Path {
+            bits: W::default(),
+            length: 0,
+            inside,
+            outside: inside,
+        }
+    }
+}
+
+/// A path, or no path where it makes no difference.
+fn path<W>(bits: W, length: u32, inside: u32, outside: u32) -> Slot<W> {
+    if inside == outside {
+        return Slot::Leaf(outside);
+    }
+    Slot::Path(Path {
+        bits,
+        length,
+        inside,
+        outside,
+    })
 }
 
 #[cfg(test)]
