@@ -415,8 +415,10 @@ impl Scale {
         match power {
             _ if resolution & 0x80 != 0 => Self::Binary(power),
             0..=9 => Self::Multiply(10_u64.pow(u32::from(9 - power))),
-            // So short that 64 bits of them are no nanosecond: any divisor that large will do.
-            _ => Self::Divide(10_u64.checked_pow(u32::from(power - 9)).unwrap_or(u64::MAX)),
+            // So short that 64 bits of them are no nanosecond.
+            _ => 10_u64
+                .checked_pow(u32::from(power - 9))
+                .map_or(Self::Binary(127), Self::Divide),
         }
     }
 
