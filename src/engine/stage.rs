@@ -195,7 +195,7 @@ impl Engine {
         if member.vlans.is_some_and(|vlans| !segment.vlans.as_slice().starts_with(vlans)) {
             return self.verdict(Reason::WrongVlan, direction, class);
         }
-        let relay = matches!(self.policy.role(segment.destination), Role::Relay);
+        let relay = self.policy.is_relay(segment.destination);
         let (meter, ruling) = self.terms(member.class).ruling(service, relay);
         if !segment.flags.is_attempt() {
             let reason = match ruling {
@@ -284,7 +284,7 @@ impl Engine {
             Some(class)
                 if from_smtp
                     && matches!(self.terms(class).smtp, Ruling::Block)
-                    && !matches!(self.policy.role(segment.source), Role::Relay) =>
+                    && !self.policy.is_relay(segment.source) =>
             {
                 Reason::SmtpReplyBlocked
             }

@@ -2,9 +2,10 @@
 //!
 //! A client that gets no answer sends its SYN again after 1, 3, 7, 15, 31 and 63 s (RFC 6298
 //! §5.7; the counts are Linux's). The first one's verdict is kept here by fingerprint in buckets
-//! of one cache line; in a full bucket the oldest makes room, so a flood shortens the memory and
-//! costs nothing else. Two workers that write one entry at once lose one of the two: a 4-tuple
-//! always comes to the same worker, so that is another attempt's memory, not a wrong one.
+//! of one cache line. A bucket is a queue: the new enters in front, the oldest falls out behind, so
+//! a flood shortens the memory and costs nothing else. Two workers in one bucket at once may lose
+//! or double an entry of it: a 4-tuple always comes to the same worker, so that is some other
+//! attempt's memory, never a wrong one.
 
 use super::sync::{AtomicU64, Ordering};
 
@@ -18,27 +19,22 @@ const WAYS: usize = 8;
 pub const VERDICTS_MAX: usize = 63;
 
 const VERDICT_BITS: u32 = 6;
-const TIME_SHIFT: u32 = 40;
-const TAG_MASK: u64 = (1 << TIME_SHIFT) - (1 << VERDICT_BITS);
+const TIME_BITS: u32 = 18;
+const TAG_MASK: u64 = !((1 << (VERDICT_BITS + TIME_BITS)) - 1);
 
-/// 24 bits of time in seconds, 34 of fingerprint, 6 of verdict (plus one: no entry is 0).
-///
-/// Time stands highest, so that the oldest of several is the least, once all are seen from now.
+/// 40 bits of fingerprint, 18 of time in seconds (three days), 6 of verdict (plus one, so that no
+/// entry is 0).
 #[derive(Clone, Copy)]
 struct Entry(u64);
 
 impl Entry {
     const fn new(fingerprint: u64, verdict: u8, now_s: u64) -> Self {
-        Self(now_s << TIME_SHIFT | fingerprint & TAG_MASK | (verdict as u64 + 1))
-    }
-
-    /// Orders entries by age: the older, the less. An empty one is older than any.
-    const fn rank(self, now_s: u64) -> u64 {
-        if self.0 == 0 { 0 } else { self.0.wrapping_sub((now_s + 1) << TIME_SHIFT) }
+        let time = now_s & ((1 << TIME_BITS) - 1);
+        Self(fingerprint & TAG_MASK | time << VERDICT_BITS | (verdict as u64 + 1))
     }
 
     const fn age_s(self, now_s: u64) -> u64 {
-        now_s.wrapping_sub(self.0 >> TIME_SHIFT) & 0xff_ffff
+        now_s.wrapping_sub(self.0 >> VERDICT_BITS) & ((1 << TIME_BITS) - 1)
     }
 
     const fn has_tag_of(self, fingerprint: u64) -> bool {
@@ -62,7 +58,7 @@ pub enum Recalled<'a> {
 /// Where a new attempt's verdict is kept.
 #[derive(Debug)]
 pub struct Place<'a> {
-    entry: &'a AtomicU64,
+    bucket: &'a Bucket,
     fingerprint: u64,
     now_s: u64,
 }
@@ -72,8 +68,12 @@ impl Place<'_> {
     #[inline]
     pub fn keep(self, verdict: u8) {
         debug_assert!(usize::from(verdict) < VERDICTS_MAX);
+        let Bucket(ways) = self.bucket;
+        for way in (1..WAYS).rev() {
+            ways[way].store(ways[way - 1].load(Ordering::Relaxed), Ordering::Relaxed);
+        }
         let entry = Entry::new(self.fingerprint, verdict, self.now_s);
-        self.entry.store(entry.0, Ordering::Relaxed);
+        ways[0].store(entry.0, Ordering::Relaxed);
     }
 }
 
@@ -99,10 +99,10 @@ impl Recent {
         size_of_val(&*self.buckets)
     }
 
-    /// The high bits of the hash choose the bucket; the tag is among the low ones.
+    /// The low half of the hash, which the tag has little of, chooses the bucket.
     #[inline]
     fn bucket(&self, fingerprint: u64) -> &Bucket {
-        let index = (u128::from(fingerprint) * self.buckets.len() as u128) >> 64;
+        let index = u64::from(fingerprint as u32) * self.buckets.len() as u64 >> 32;
         &self.buckets[index as usize]
     }
 
@@ -111,25 +111,18 @@ impl Recent {
         self.bucket(fingerprint).0[0].load(Ordering::Relaxed)
     }
 
-    /// Looks for the SYN, and on the way for the oldest entry, which a new one replaces.
     #[inline]
     pub fn recall(&self, fingerprint: u64, now: u64) -> Recalled<'_> {
         let now_s = now / 1_000_000_000;
         let bucket = self.bucket(fingerprint);
-        // No tag is 0, so that an empty entry is nobody's.
-        let fingerprint = fingerprint | 1 << VERDICT_BITS;
-        let (mut same, mut oldest, mut least) = (Entry(0), 0, u64::MAX);
-        for (way, entry) in bucket.0.iter().enumerate() {
-            let entry = Entry(entry.load(Ordering::Relaxed));
-            if entry.has_tag_of(fingerprint) {
-                same = entry;
-            }
-            let rank = entry.rank(now_s);
-            (oldest, least) = if rank < least { (way, rank) } else { (oldest, least) };
-        }
-        match same.verdict() {
-            Some(verdict) if same.age_s(now_s) <= LIFETIME_S => Recalled::First(verdict),
-            _ => Recalled::New(Place { entry: &bucket.0[oldest], fingerprint, now_s }),
+        let same = bucket
+            .0
+            .iter()
+            .map(|entry| Entry(entry.load(Ordering::Relaxed)))
+            .find(|entry| entry.has_tag_of(fingerprint));
+        match same.and_then(|entry| Some((entry.age_s(now_s), entry.verdict()?))) {
+            Some((age_s, verdict)) if age_s <= LIFETIME_S => Recalled::First(verdict),
+            _ => Recalled::New(Place { bucket, fingerprint, now_s }),
         }
     }
 }
@@ -156,12 +149,12 @@ mod tests {
 
     #[test]
     fn a_retransmission_finds_the_verdict_of_the_first() {
-        for start in [0, 5, 1_700_000_000, (1 << 24) - 30] {
+        for start in [0, 5, 1_700_000_000, (1 << 18) - 30] {
             let recent = Recent::new(64);
-            keep(&recent, 77 << 30, 3, start * S);
+            keep(&recent, 77 << 34, 3, start * S);
             for wait in [0, 1, 3, 7, 15, 31, 63, 127] {
                 let now = (start + wait) * S;
-                assert_eq!(first(&recent, 77 << 30, now), Some(3), "{wait} s after {start}");
+                assert_eq!(first(&recent, 77 << 34, now), Some(3), "{wait} s after {start}");
             }
         }
     }
@@ -169,22 +162,22 @@ mod tests {
     #[test]
     fn an_old_syn_is_forgotten_even_if_nothing_replaced_it() {
         let recent = Recent::new(64);
-        keep(&recent, 77 << 30, 3, 0);
-        assert_eq!(first(&recent, 77 << 30, 129 * S), None);
-        assert_eq!(first(&recent, 77 << 30, 40_000 * S), None);
+        keep(&recent, 77 << 34, 3, 0);
+        assert_eq!(first(&recent, 77 << 34, 129 * S), None);
+        assert_eq!(first(&recent, 77 << 34, 40_000 * S), None);
     }
 
     #[test]
     fn a_full_bucket_forgets_its_oldest_first() {
-        for start in [0, 1_700_000_000, (1 << 24) - 3] {
+        for start in [0, 1_700_000_000, (1 << 18) - 3] {
             let recent = Recent::new(WAYS);
             for n in 0..=WAYS as u64 {
-                keep(&recent, (n + 1) << 30, n as u8, (start + n) * S);
+                keep(&recent, (n + 1) << 34, n as u8, (start + n) * S);
             }
             let now = (start + WAYS as u64) * S;
-            assert_eq!(first(&recent, 1 << 30, now), None);
+            assert_eq!(first(&recent, 1 << 34, now), None);
             for n in 1..=WAYS as u64 {
-                assert_eq!(first(&recent, (n + 1) << 30, now), Some(n as u8), "{n} of {start}");
+                assert_eq!(first(&recent, (n + 1) << 34, now), Some(n as u8), "{n} of {start}");
             }
         }
     }
