@@ -20,9 +20,15 @@ pub fn holds(octets: &[u8]) {
             assert!(place.text.get(place.span.clone()).is_some());
         }
     }
-    assert_eq!(diagnostics.render(false).is_empty(), diagnostics.0.is_empty());
+    assert_eq!(
+        diagnostics.render(false).is_empty(),
+        diagnostics.0.is_empty()
+    );
     if let Some(policy) = good {
-        policy.pools().iter().for_each(|pool| pool_is_known(&policy, pool.prefix));
+        policy
+            .pools()
+            .iter()
+            .for_each(|pool| pool_is_known(&policy, pool.prefix));
     }
 }
 
