@@ -18,6 +18,8 @@ pub fn cases() -> Vec<Case> {
         strangers(),
         strangers_forwarded(),
         vlan_bound(),
+        table_full(),
+        table_full_forwarded(),
     ]
 }
 
@@ -179,7 +181,7 @@ fn strangers_forwarded() -> Case {
     let case = Case::new(
         "strangers-forwarded",
         "The same, where the policy says to forward strangers' mail.",
-        format!("strangers = \"forward\"\n\n{VILLAGE}"),
+        format!("{VILLAGE}strangers = \"forward\"\n"),
     );
     stranger_frames(case, Reason::StrangerForwarded)
 }
@@ -205,4 +207,44 @@ fn vlan_bound() -> Case {
     .frame("A server answers", segment("192.0.2.1", 25, "198.51.100.1", 1, 0x12), Reason::MailSegment)
     .frame("The rest of the limit is untouched", from(start().vlan(0x8100, 66), 9), Reason::Admitted)
     .frame("Another pool is bound to no VLAN", syn("203.0.113.1", "192.0.2.1"), Reason::Admitted)
+}
+
+fn table_full_frames(mut case: Case, reason: Reason) -> Case {
+    for n in 1..=16 {
+        let source = format!("203.0.113.{n}");
+        case = case.frame(format!("Source {n}"), syn(&source, "192.0.2.1"), Reason::Admitted);
+    }
+    case.frame("The table is full: source 17", syn("203.0.113.17", "192.0.2.1"), reason)
+        .frame("The same SYN again", syn("203.0.113.17", "192.0.2.1"), reason)
+        .frame(
+            "A source in the table goes on",
+            syn_from("203.0.113.1", 2, "192.0.2.1", 25),
+            Reason::Admitted,
+        )
+        .frame("A class without limit needs no place", syn("203.0.113.30", "192.0.2.1"), Reason::Allowed)
+        .at_ms(20_000)
+        .frame(
+            "The windows have passed: source 17 finds a place",
+            syn_from("203.0.113.17", 2, "192.0.2.1", 25),
+            Reason::Admitted,
+        )
+}
+
+fn table_full() -> Case {
+    let case = Case::new(
+        "table-full",
+        "A source table for 16 sources, all of them taken. It drops attempts by sources that find no \
+         place (`full = \"drop\"`).",
+        VILLAGE.replace("capacity = 1024", "capacity = 16\nfull = \"drop\""),
+    );
+    table_full_frames(case, Reason::TableFull)
+}
+
+fn table_full_forwarded() -> Case {
+    let case = Case::new(
+        "table-full-forwarded",
+        "The same, where the policy says to forward them (`full = \"forward\"`).",
+        VILLAGE.replace("capacity = 1024", "capacity = 16\nfull = \"forward\""),
+    );
+    table_full_frames(case, Reason::TableFullForwarded)
 }
