@@ -3,16 +3,36 @@
 //! The engine owns no clock, thread, socket or file: every frame brings its time, so that replay,
 //! tests and the live path run the same code and give the same verdicts.
 
+//!
+//! A batch is judged in two stages. The first is pure: frames are decoded, policy is looked up, and
+//! each attempt's places in the source table are computed and touched, so that the batch's cache
+//! misses overlap. The second charges the attempts in order. Only the second looks at what other
+//! workers share, which is why [`Engine::process_in_turn`] can put parallel workers into one order.
+
+mod counters;
+mod judge;
 mod reason;
+mod stage;
+
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
-pub use reason::{Effect, Reason};
+pub use self::{
+    counters::Counters,
+    reason::{Effect, Reason},
+};
 
+use self::stage::{Staged, Terms};
 use crate::{
-    policy::ClassId,
+    policy::{ClassId, Policy},
+    source::SourceTable,
     wire::{Link, Segment, Service},
 };
+
+/// The sweep looks at one slot of the source table for this many frames, so that its cost is a
+/// fixed small share of the work and never a pause.
+const FRAMES_PER_SWEPT_SLOT: usize = 16;
 
 /// Nanoseconds since an epoch of the caller's choice (Unix time in replay).
 pub type Nanos = u64;
@@ -101,3 +121,95 @@ pub struct Judgements {
     /// The attempts among them, in order.
     pub attempts: Vec<Attempt>,
 }
+
+impl Judgements {
+    fn clear(&mut self) {
+        self.verdicts.clear();
+        self.attempts.clear();
+    }
+}
+
+/// One worker's judge: a policy, the shared source table, and counters of its own.
+#[derive(Debug)]
+pub struct Engine {
+    policy: Arc<Policy>,
+    sources: Arc<SourceTable>,
+    terms: Vec<Terms>,
+    counters: Counters,
+    staged: Vec<Staged>,
+}
+
+impl Engine {
+    /// An engine that judges by `policy` and charges to `sources`.
+    #[must_use]
+    pub fn new(policy: Arc<Policy>, sources: Arc<SourceTable>) -> Self {
+        let terms = policy.classes().iter().map(|class| Terms::new(class, &policy)).collect();
+        let counters = Counters::new(policy.classes().len());
+        Self { policy, sources, terms, counters, staged: Vec::new() }
+    }
+
+    /// Judges `frames` in order; `judgements` is overwritten.
+    ///
+    /// Frames of one call may differ in time, which must not run backwards; a worker in the wire
+    /// reads its clock once and gives every frame of the batch the same time.
+    ///
+    /// # Panics
+    ///
+    /// If there are more than 65,536 frames.
+    #[inline]
+    pub fn process(&mut self, frames: &[Frame<'_>], judgements: &mut Judgements) {
+        self.process_in_turn(frames, judgements, || ());
+    }
+
+    /// As [`Self::process`], but calls `turn` between decoding and judging: where several engines
+    /// share a source table and a verdict must not depend on their race, `turn` waits until every
+    /// earlier batch was judged.
+    ///
+    /// # Panics
+    ///
+    /// If there are more than 65,536 frames.
+    pub fn process_in_turn(
+        &mut self,
+        frames: &[Frame<'_>],
+        judgements: &mut Judgements,
+        turn: impl FnOnce(),
+    ) {
+        assert!(frames.len() <= usize::from(u16::MAX) + 1, "a batch is at most 65,536 frames");
+        judgements.clear();
+        self.staged.clear();
+        for frame in frames {
+            let verdict = self.stage(frame, judgements);
+            judgements.verdicts.push(verdict);
+        }
+        self.touch();
+        turn();
+        self.judge(frames, judgements);
+        for verdict in &judgements.verdicts {
+            self.counters.count(verdict);
+        }
+        if let Some(last) = frames.last() {
+            self.sources.sweep(last.time, frames.len().div_ceil(FRAMES_PER_SWEPT_SLOT));
+        }
+    }
+
+    /// Frames by reason, direction and class since the start.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The source table that attempts are charged to.
+    #[must_use]
+    pub fn sources(&self) -> &SourceTable {
+        &self.sources
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,183 @@
-//! The source table: one subscriber, one cache line.
+//! The source table: may this subscriber open one more connection now?
+//!
+//! Promises, under any interleaving of workers (design invariants 2 and 5):
+//!
+//! - never more admitted attempts than the limit in any interval of the window's length, and no
+//!   refusal for a source that stays within its limit in every interval of 9/8 of it (`window`);
+//! - fixed memory, [`OCTETS_PER_SOURCE`] a source, all of it taken at start; a full table says so;
+//! - no locks: records are found, inserted, charged and recycled by compare-and-swap (`table`);
+//! - a retransmitted SYN is known for what it is (`recent`).
+//!
+//! A *source* here is a subscriber and a [`Meter`]: what a subscriber sends to the relays and what
+//! it sends to strangers are limited apart, so each has its own record and its own cache line.
+
+mod recent;
+mod sync;
+mod table;
+mod window;
+
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::{SharedSeed, quality::SeedableRandomState};
+use ipnet::IpNet;
+
+use self::{recent::Recent, table::Table};
+
+pub use self::{
+    table::Admission,
+    window::{Limit, PARTS, SHARE_MAX, Window},
+};
+
+/// What one source costs, all in: slots to spare for short probes, and the memory of recent
+/// attempts. One more is paid per lane of a limit above [`SHARE_MAX`].
+pub const OCTETS_PER_SOURCE: usize = 96;
+
+/// Slots are five for every four sources: 80 octets a source.
+const SLOTS_PER_4_SOURCES: usize = 5;
+
+/// Recent attempts remembered per source, 8 octets each. They are shared: a zombie uses more.
+const RECENT_PER_SOURCE: usize = 2;
+
+/// Which of a subscriber's limits an attempt is charged to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Meter {
+    /// Port 25, to anyone but a relay.
+    Smtp,
+    /// Ports 587 and 465, to anyone but a relay.
+    Submission,
+    /// Any mail port of a relay.
+    Relay,
+}
+
+/// A subscriber and a meter, hashed with the table's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source(u64);
+
+/// One SYN, hashed with the table's key: its 4-tuple, its sequence number, whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint(u64);
+
+/// Every subscriber's windows, and the attempts seen lately. Shared by all workers.
+#[derive(Debug)]
+pub struct SourceTable {
+    table: Table,
+    recent: Recent,
+    hasher: SeedableRandomState,
+}
+
+impl SourceTable {
+    /// A table for `capacity` sources (at least one), its hash keyed by `seed`, or at random.
+    ///
+    /// The random key keeps a flooder from choosing sources that fall into one place.
+    #[must_use]
+    pub fn new(capacity: usize, seed: Option<u64>) -> Self {
+        let capacity = capacity.max(1);
+        let hasher = match seed {
+            Some(seed) => SeedableRandomState::with_seed(seed, SharedSeed::global_fixed()),
+            None => SeedableRandomState::with_seed(rand::random(), SharedSeed::global_random()),
+        };
+        Self {
+            table: Table::new(capacity, capacity * SLOTS_PER_4_SOURCES / 4),
+            recent: Recent::new(capacity * RECENT_PER_SOURCE),
+            hasher,
+        }
+    }
+
+    /// The source that `key`'s attempts on `meter` are charged to.
+    ///
+    /// The window's length is part of it: a policy that changes the length starts a new window,
+    /// one that changes the number of connections goes on with the old.
+    #[inline]
+    #[must_use]
+    pub fn source(&self, key: IpNet, meter: Meter, limit: Limit) -> Source {
+        let (high, low, family) = match key {
+            IpNet::V4(prefix) => (0, u64::from(prefix.network().to_bits()), 4),
+            IpNet::V6(prefix) => {
+                let bits = prefix.network().to_bits();
+                ((bits >> 64) as u64, bits as u64, 6)
+            }
+        };
+        let terms = u64::from(limit.window_s()) << 32
+            | u64::from(key.prefix_len()) << 16
+            | u64::from(meter as u8) << 8
+            | family;
+        Source(self.hash(&[high, low, terms]))
+    }
+
+    /// The fingerprint of one SYN: `words` hold all that tells it from others.
+    #[inline]
+    #[must_use]
+    pub fn fingerprint(&self, words: &[u64]) -> Fingerprint {
+        Fingerprint(self.hash(words))
+    }
+
+    /// Loads the cache lines that [`Self::admit`] and [`Self::verdict_of_first`] begin with, so
+    /// that a batch's misses overlap. The value means nothing.
+    #[inline]
+    #[must_use]
+    pub fn touch(&self, source: Source, fingerprint: Fingerprint) -> u64 {
+        self.table.touch(source.0) ^ self.recent.touch(fingerprint.0)
+    }
+
+    /// Charges an attempt at `now` (nanoseconds) to `source`.
+    #[inline]
+    pub fn admit(&self, source: Source, limit: Limit, now: u64) -> Admission {
+        for lane in 0..limit.lanes() {
+            match self.table.admit(self.lane(source, lane), limit, limit.share(lane), now) {
+                Admission::Refused => {}
+                decided => return decided,
+            }
+        }
+        Admission::Refused
+    }
+
+    /// How many attempts of `source` the window remembers at `now`.
+    #[must_use]
+    pub fn admitted(&self, source: Source, limit: Limit, now: u64) -> u32 {
+        (0..limit.lanes())
+            .map(|lane| u32::from(self.table.admitted(self.lane(source, lane), limit, now)))
+            .sum()
+    }
+
+    /// The verdict that [`Self::remember`] kept for this SYN, if it was seen within the last
+    /// [`RETRANSMISSION_S`](recent::LIFETIME_S) seconds.
+    #[inline]
+    #[must_use]
+    pub fn verdict_of_first(&self, fingerprint: Fingerprint, now: u64) -> Option<u8> {
+        self.recent.verdict_of_first(fingerprint.0, now)
+    }
+
+    /// Keeps the verdict of a first SYN for its retransmissions.
+    #[inline]
+    pub fn remember(&self, fingerprint: Fingerprint, verdict: u8, now: u64) {
+        self.recent.remember(fingerprint.0, verdict, now);
+    }
+
+    /// Recycles records whose window is empty among the next `slots` slots.
+    pub fn sweep(&self, now: u64, slots: usize) {
+        self.table.sweep(now, slots);
+    }
+
+    /// Records in use.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.table.live()
+    }
+
+    fn lane(&self, source: Source, lane: u16) -> u64 {
+        if lane == 0 { source.0 } else { self.hash(&[source.0, u64::from(lane)]) }
+    }
+
+    #[inline]
+    fn hash(&self, words: &[u64]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        for &word in words {
+            hasher.write_u64(word);
+        }
+        hasher.finish()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

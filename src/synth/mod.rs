@@ -1,1 +1,4 @@
 //! Reproducible synthetic traffic.
+
+pub mod packet;
+pub mod profile;

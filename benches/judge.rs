@@ -1,0 +1,291 @@
+//! What judging a frame costs, beside its limits, in one run.
+//!
+//! These machines are noisy, so every figure stands beside others of the same round: (a) `touch`,
+//! which only reads the first cache line of every frame; (b) `touch + record`, which also reads one
+//! random record of a table of a million; (c) `naive`, the same judgement composed of a general
+//! parser, a concurrent map and a log of timestamps per source. The ratios are what to keep.
+//!
+//! ```text
+//! cargo bench --bench judge                      # both profiles, medians of nine rounds
+//! cargo bench --bench judge -- --rounds 3 --frames 200000
+//! cargo bench --bench judge -- --instructions    # one fixed round, for valgrind
+//! ```
+
+use std::{
+    collections::VecDeque,
+    hint::black_box,
+    net::IpAddr,
+    sync::Arc,
+    time::Instant,
+};
+
+use clap::Parser;
+use dashmap::DashMap;
+use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use lychgate::{
+    engine::{Direction, Engine, Frame, Judgements},
+    policy::Policy,
+    source::SourceTable,
+    synth::profile::{Frames, profile_mixed, profile_policy, profile_syn},
+    wire::Link,
+};
+
+const BATCH: usize = 64;
+const SYN_SOURCES: u32 = 1_000_000;
+const RECORDS: usize = 1 << 20;
+
+#[derive(Parser)]
+struct Options {
+    /// Frames in each profile.
+    #[arg(long, default_value_t = 1_000_000)]
+    frames: usize,
+    /// Rounds; medians are printed.
+    #[arg(long, default_value_t = 9)]
+    rounds: usize,
+    /// Judge each profile once and do nothing else, to count instructions.
+    #[arg(long)]
+    instructions: bool,
+    /// What `cargo bench` says to every bench.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() {
+    let options = Options::parse();
+    let profiles = [
+        ("mixed", profile_mixed(1, options.frames)),
+        ("syn", profile_syn(1, options.frames, SYN_SOURCES)),
+    ];
+    for (name, frames) in &profiles {
+        if options.instructions {
+            let mut judge = Judge::new();
+            black_box(judge.run(frames, 0..frames.len()));
+        } else {
+            compare(name, frames, options.rounds);
+        }
+    }
+}
+
+/// Times every case once a round, in turn, and prints medians and their ratios.
+fn compare(name: &str, frames: &Frames, rounds: usize) {
+    let all = || 0..frames.len();
+    let records = records();
+    let mut judge = Judge::new();
+    let mut naive = Naive::default();
+    let mut workers = [judge.beside(), judge.beside()];
+    let mut samples: [Vec<f64>; 6] = Default::default();
+    for round in 0..=rounds {
+        let nanoseconds = [
+            time(frames, || touch(frames, all())),
+            time(frames, || touch_and_record(frames, &records)),
+            time(frames, || judge.run(frames, all())),
+            time(frames, || naive.run(frames)),
+            time(frames, || on_two_cores(|half| touch(frames, half_of(frames, half)))),
+            time(frames, || two_workers(&mut workers, frames)),
+        ];
+        // The first round warms caches and fills tables.
+        if round > 0 {
+            for (sample, figure) in samples.iter_mut().zip(nanoseconds) {
+                sample.push(figure);
+            }
+        }
+    }
+    let [touch, record, judge, naive, touch_two, judge_two] = samples.map(median);
+    println!("\n{name}: {} frames a round, medians of {rounds} rounds", frames.len());
+    println!("{:<34}{:>10}{:>16}", "", "ns/frame", "M frames/s");
+    for (label, figure) in [
+        ("(a) touch", touch),
+        ("(b) touch + one random record", record),
+        ("lychgate", judge),
+        ("(c) naive", naive),
+        ("touch, two cores", touch_two),
+        ("lychgate, two workers", judge_two),
+    ] {
+        println!("{label:<34}{figure:>10.1}{:>16.1}", 1e3 / figure);
+    }
+    println!(
+        "lychgate/(a) {:.2}   lychgate/(b) {:.2}   (c)/lychgate {:.1}   two workers {:.2}x one \
+         (touch alone {:.2}x)",
+        judge / touch,
+        judge / record,
+        naive / judge,
+        judge / judge_two,
+        touch / touch_two,
+    );
+}
+
+/// Nanoseconds a frame.
+fn time<T>(frames: &Frames, run: impl FnOnce() -> T) -> f64 {
+    let start = Instant::now();
+    black_box(run());
+    start.elapsed().as_nanos() as f64 / frames.len() as f64
+}
+
+fn median(mut sample: Vec<f64>) -> f64 {
+    sample.sort_by(f64::total_cmp);
+    sample[sample.len() / 2]
+}
+
+fn touch(frames: &Frames, range: std::ops::Range<usize>) -> u64 {
+    range.map(|index| u64::from(frames.get(index)[0])).sum()
+}
+
+fn half_of(frames: &Frames, half: usize) -> std::ops::Range<usize> {
+    let middle = frames.len() / 2;
+    if half == 0 { 0..middle } else { middle..frames.len() }
+}
+
+/// A record of a cache line, as the source table's.
+#[repr(align(64))]
+#[derive(Clone)]
+struct Record([u64; 8]);
+
+fn records() -> Vec<Record> {
+    (0..RECORDS as u64).map(|n| Record([n; 8])).collect()
+}
+
+/// Batches as the engine's: all frames are touched, then all records, so that misses overlap.
+fn touch_and_record(frames: &Frames, records: &[Record]) -> u64 {
+    let mut sum = 0;
+    let mut places = [0; BATCH];
+    for start in (0..frames.len()).step_by(BATCH) {
+        let count = BATCH.min(frames.len() - start);
+        for (offset, place) in places[..count].iter_mut().enumerate() {
+            let frame = frames.get(start + offset);
+            // The last octets of an address, wherever it is: enough to be random.
+            let source = u64::from_le_bytes(frame[22..30].try_into().expect("eight octets"));
+            let mixed = source.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            *place = mixed as usize >> (64 - RECORDS.ilog2()) as usize;
+        }
+        for &place in &places[..count] {
+            sum += records[place].0[0];
+        }
+    }
+    sum
+}
+
+/// The engine in the wire's way of working: batches of frames that share one clock reading.
+struct Judge {
+    engine: Engine,
+    policy: Arc<Policy>,
+    sources: Arc<SourceTable>,
+    judgements: Judgements,
+    clock: Instant,
+}
+
+impl Judge {
+    fn new() -> Self {
+        let (policy, _) =
+            Policy::from_toml("profile.toml", profile_policy()).expect("the profiles' own policy");
+        let sources = Arc::new(SourceTable::new(policy.capacity(), Some(1)));
+        Self::with(Arc::new(policy), sources)
+    }
+
+    fn with(policy: Arc<Policy>, sources: Arc<SourceTable>) -> Self {
+        let engine = Engine::new(Arc::clone(&policy), Arc::clone(&sources));
+        Self { engine, policy, sources, judgements: Judgements::default(), clock: Instant::now() }
+    }
+
+    /// Another worker on the same table.
+    fn beside(&self) -> Self {
+        Self::with(Arc::clone(&self.policy), Arc::clone(&self.sources))
+    }
+
+    fn run(&mut self, frames: &Frames, range: std::ops::Range<usize>) -> usize {
+        let mut batch: Vec<Frame<'_>> = Vec::with_capacity(BATCH);
+        let mut attempts = 0;
+        for start in range.clone().step_by(BATCH) {
+            let time = self.clock.elapsed().as_nanos() as u64;
+            batch.clear();
+            batch.extend((start..range.end.min(start + BATCH)).map(|index| {
+                let bytes = frames.get(index);
+                Frame {
+                    bytes,
+                    wire_length: bytes.len() as u32,
+                    link: Link::Ethernet,
+                    direction: Some(Direction::Outbound),
+                    time,
+                }
+            }));
+            self.engine.process(&batch, &mut self.judgements);
+            attempts += self.judgements.attempts.len();
+        }
+        attempts
+    }
+}
+
+/// Runs both halves at once, each on a core of its own.
+fn on_two_cores<T: Send>(run: impl Fn(usize) -> T + Sync) -> [T; 2] {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    let run = &run;
+    let cores = &cores;
+    std::thread::scope(|scope| {
+        [0, 1]
+            .map(|half| {
+                scope.spawn(move || {
+                    if let Some(&core) = cores.get(half) {
+                        core_affinity::set_for_current(core);
+                    }
+                    run(half)
+                })
+            })
+            .map(|worker| worker.join().expect("no panic"))
+    })
+}
+
+fn two_workers(workers: &mut [Judge; 2], frames: &Frames) -> usize {
+    let workers = workers.each_mut().map(std::sync::Mutex::new);
+    on_two_cores(|half| {
+        workers[half].lock().expect("one user each").run(frames, half_of(frames, half))
+    })
+    .iter()
+    .sum()
+}
+
+/// The same judgement from general parts. It doesn't know retransmissions, tags or tunnels, which
+/// is in its favour.
+struct Naive {
+    log: DashMap<IpAddr, VecDeque<u64>>,
+    clock: Instant,
+}
+
+impl Default for Naive {
+    fn default() -> Self {
+        Self { log: DashMap::new(), clock: Instant::now() }
+    }
+}
+
+impl Naive {
+    const LIMIT: usize = 10_000;
+    const WINDOW_NS: u64 = 60_000_000_000;
+
+    fn run(&mut self, frames: &Frames) -> usize {
+        (0..frames.len()).filter(|&index| self.admits(frames.get(index))).count()
+    }
+
+    fn admits(&self, frame: &[u8]) -> bool {
+        let Ok(packet) = SlicedPacket::from_ethernet(frame) else { return false };
+        let Some(TransportSlice::Tcp(tcp)) = &packet.transport else { return true };
+        if tcp.destination_port() != 25 || !tcp.syn() || tcp.ack() {
+            return true;
+        }
+        let source = match &packet.net {
+            Some(NetSlice::Ipv4(ip)) => IpAddr::V4(ip.header().source_addr()),
+            Some(NetSlice::Ipv6(ip)) => {
+                let prefix = ip.header().source_addr().to_bits() >> 72 << 72;
+                IpAddr::V6(prefix.into())
+            }
+            _ => return true,
+        };
+        let now = self.clock.elapsed().as_nanos() as u64;
+        let mut log = self.log.entry(source).or_default();
+        while log.front().is_some_and(|&time| time + Self::WINDOW_NS <= now) {
+            log.pop_front();
+        }
+        if log.len() >= Self::LIMIT {
+            return false;
+        }
+        log.push_back(now);
+        true
+    }
+}

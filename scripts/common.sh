@@ -1,0 +1,29 @@
+# Sourced by the scripts beside it: where we are, how to speak, how to get what is missing.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# install COMMAND PACKAGE: installs Debian's PACKAGE if COMMAND is missing.
+install() {
+    command -v "$1" >/dev/null && return
+    command -v apt-get >/dev/null || die "$1 is missing, and this is no Debian or Ubuntu: install $2"
+    local root=()
+    [ "$(id -u)" = 0 ] || root=(sudo)
+    if [ -z "${APT_UPDATED:-}" ]; then
+        say "Fetching package lists"
+        "${root[@]}" apt-get update -qq
+        APT_UPDATED=1
+    fi
+    say "Installing $2"
+    DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get install -y -qq "$2" >/dev/null
+}
+
+need_rust() {
+    # rustup puts cargo where a new shell finds it and this one may not.
+    command -v cargo >/dev/null || PATH="$HOME/.cargo/bin:$PATH"
+    command -v cargo >/dev/null || die "Rust is missing: install it from https://rustup.rs or your distribution"
+    install cc gcc
+}

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Runs every test, after installing what is missing. Takes no arguments; any failure ends it.
+source "$(dirname "$0")/common.sh"
+need_rust
+for component in fmt clippy; do
+    cargo "$component" --version >/dev/null 2>&1 || rustup component add "${component/fmt/rustfmt}"
+done
+
+say "Format"
+cargo fmt --check
+
+say "Lints"
+cargo clippy --all-targets -- -D warnings
+
+say "Documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
+
+say "Unit, property, golden, corpus, CLI and doc tests"
+cargo test
+
+say "Every interleaving of workers on the source table (loom)"
+RUSTFLAGS="--cfg loom" cargo test --lib --target-dir target/loom loom_tests
+
+say "Undefined behaviour in the source table (Miri)"
+if cargo +nightly miri --version >/dev/null 2>&1; then
+    MIRIFLAGS="-Zmiri-disable-isolation" PROPTEST_CASES=2 \
+        cargo +nightly miri test --lib source::table source::window source::recent
+else
+    echo "SKIPPED: this machine's Rust has no Miri (rustup +nightly component add miri rust-src)"
+fi
+
+say "Fuzz targets build"
+cargo check --quiet --manifest-path fuzz/Cargo.toml
+
+say "Benches run"
+cargo bench --bench judge -- --frames 20000 --rounds 1
+
+say "The demo"
+scripts/demo.sh
+
+say "All tests passed"

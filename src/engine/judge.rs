@@ -1,0 +1,76 @@
+//! The judging stage: attempts are charged in order.
+
+use std::hint::black_box;
+
+use super::{
+    Action, Effect, Engine, Frame, Judgements, Reason,
+    stage::{Staged, StagedRuling},
+};
+use crate::{
+    policy::{Excess, Fallback},
+    source::{Admission, Limit, Meter, Source},
+};
+
+impl Engine {
+    /// Loads the cache lines that judging will need. The loads don't depend on each other, so
+    /// their misses overlap; nothing else is done meanwhile that would wait for one of them.
+    #[inline]
+    pub(super) fn touch(&self) {
+        let mut sum = 0;
+        for staged in &self.staged {
+            if let StagedRuling::Charge { source, .. } = staged.ruling {
+                sum ^= self.sources.touch(source, staged.fingerprint);
+            }
+        }
+        black_box(sum);
+    }
+
+    /// Decides every staged attempt and completes its verdict.
+    pub(super) fn judge(&mut self, frames: &[Frame<'_>], judgements: &mut Judgements) {
+        for (staged, attempt) in self.staged.iter().zip(&mut judgements.attempts) {
+            let now = frames[usize::from(attempt.frame)].time;
+            let (reason, retransmission) = self.decide(staged, now);
+            let terms = self.terms(attempt.class);
+            let refused = reason.effect() != Effect::Forward;
+            let verdict = &mut judgements.verdicts[usize::from(attempt.frame)];
+            verdict.reason = reason;
+            verdict.observed = refused && terms.observe;
+            verdict.action = match (refused && !terms.observe, terms.excess) {
+                (false, _) => Action::Forward,
+                (true, Excess::Drop) => Action::Drop,
+                (true, Excess::Reset) => Action::Reset,
+            };
+            attempt.admitted = !refused;
+            attempt.retransmission = retransmission;
+        }
+    }
+
+    /// Why an attempt is admitted or refused, and whether that was decided for an earlier SYN.
+    #[inline]
+    fn decide(&self, staged: &Staged, now: u64) -> (Reason, bool) {
+        if let Some(first) = self.sources.verdict_of_first(staged.fingerprint, now) {
+            return (Reason::ALL[usize::from(first)], true);
+        }
+        let reason = match staged.ruling {
+            StagedRuling::Decided(reason) => reason,
+            StagedRuling::Charge { source, limit, meter } => self.charge(source, limit, meter, now),
+        };
+        self.sources.remember(staged.fingerprint, reason as u8, now);
+        (reason, false)
+    }
+
+    #[inline]
+    fn charge(&self, source: Source, limit: Limit, meter: Meter, now: u64) -> Reason {
+        match (self.sources.admit(source, limit, now), meter) {
+            (Admission::Admitted, Meter::Relay) => Reason::Relayed,
+            (Admission::Admitted, _) => Reason::Admitted,
+            (Admission::Refused, Meter::Smtp) => Reason::LimitExceeded,
+            (Admission::Refused, Meter::Submission) => Reason::SubmissionLimitExceeded,
+            (Admission::Refused, Meter::Relay) => Reason::RelayLimitExceeded,
+            (Admission::Full, _) => match self.policy.full() {
+                Fallback::Forward => Reason::TableFullForwarded,
+                Fallback::Drop => Reason::TableFull,
+            },
+        }
+    }
+}

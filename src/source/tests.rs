@@ -1,0 +1,231 @@
+//! The table as the engine uses it: one thread exactly, several threads exactly, never too full.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Barrier},
+    time::Duration,
+};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const S: u64 = 1_000_000_000;
+
+fn limit(connections: u16, seconds: u64) -> Limit {
+    Limit::new(connections, Duration::from_secs(seconds))
+}
+
+fn key(n: u32) -> IpNet {
+    IpNet::new(std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).into(), 32).expect("valid prefix")
+}
+
+#[test]
+fn a_source_costs_what_the_documentation_says() {
+    let capacity = 1 << 16;
+    let table = SourceTable::new(capacity, Some(1));
+    let octets = table.table.octets() + table.recent.octets();
+    assert!(octets <= capacity * OCTETS_PER_SOURCE, "{octets}");
+}
+
+#[test]
+fn meters_and_keys_do_not_share_a_window() {
+    let table = SourceTable::new(64, Some(1));
+    let limit = limit(1, 10);
+    let v6: IpNet = "2001:db8::/56".parse().expect("valid prefix");
+    let wider: IpNet = "2001:db8::/48".parse().expect("valid prefix");
+    for key in [key(1), key(2), v6, wider] {
+        for meter in [Meter::Smtp, Meter::Submission, Meter::Relay] {
+            let source = table.source(key, meter, limit);
+            assert_eq!(table.admit(source, limit, S), Admission::Admitted, "{key} {meter:?}");
+            assert_eq!(table.admit(source, limit, S), Admission::Refused, "{key} {meter:?}");
+        }
+    }
+}
+
+#[test]
+fn exactly_the_capacity_fits_and_one_more_is_told_so() {
+    let capacity = 1000;
+    let table = SourceTable::new(capacity, Some(7));
+    let limit = limit(5, 10);
+    for n in 0..capacity as u32 {
+        let source = table.source(key(n), Meter::Smtp, limit);
+        assert_eq!(table.admit(source, limit, S), Admission::Admitted, "source {n}");
+    }
+    assert_eq!(table.live(), capacity);
+    let late = table.source(key(5000), Meter::Smtp, limit);
+    assert_eq!(table.admit(late, limit, S), Admission::Full);
+    let early = table.source(key(3), Meter::Smtp, limit);
+    assert_eq!(table.admit(early, limit, S), Admission::Admitted, "who is in stays in");
+}
+
+#[test]
+fn a_full_table_of_quiet_sources_makes_room() {
+    let table = SourceTable::new(100, Some(7));
+    let limit = limit(5, 10);
+    for round in 0..50u64 {
+        for n in 0..100 {
+            let source = table.source(key(round as u32 * 100 + n), Meter::Smtp, limit);
+            let admission = table.admit(source, limit, (round * 12 + 1) * S);
+            assert_eq!(admission, Admission::Admitted, "round {round}, source {n}");
+        }
+    }
+}
+
+#[test]
+fn the_sweep_takes_what_is_empty_and_nothing_else() {
+    let table = SourceTable::new(100, Some(7));
+    let (short, long) = (limit(5, 10), limit(5, 3600));
+    table.admit(table.source(key(1), Meter::Smtp, short), short, S);
+    table.admit(table.source(key(2), Meter::Smtp, long), long, S);
+    table.sweep(11 * S, 1000);
+    assert_eq!(table.live(), 2, "both windows still remember");
+    table.sweep(30 * S, 1000);
+    assert_eq!(table.live(), 1);
+    assert_eq!(table.admitted(table.source(key(2), Meter::Smtp, long), long, 30 * S), 1);
+}
+
+#[test]
+fn a_changed_number_of_connections_goes_on_with_the_same_window() {
+    let table = SourceTable::new(100, Some(7));
+    let (loose, tight) = (limit(10, 60), limit(3, 60));
+    let source = table.source(key(1), Meter::Smtp, loose);
+    assert_eq!(source, table.source(key(1), Meter::Smtp, tight));
+    for _ in 0..4 {
+        assert_eq!(table.admit(source, loose, S), Admission::Admitted);
+    }
+    assert_eq!(table.admit(source, tight, S), Admission::Refused);
+    assert_eq!(table.admit(source, loose, S), Admission::Admitted);
+}
+
+#[test]
+fn the_largest_limit_is_exact() {
+    let table = SourceTable::new(100, Some(7));
+    let limit = limit(10_000, 86_400);
+    let source = table.source(key(1), Meter::Smtp, limit);
+    let admitted = (0..12_000u64)
+        .filter(|n| table.admit(source, limit, n * S) == Admission::Admitted)
+        .count();
+    assert_eq!(admitted, 10_000);
+    assert_eq!(table.admitted(source, limit, 12_000 * S), 10_000);
+}
+
+/// Every worker's attempts as (source, time, admitted), workers racing on a shared table.
+fn race(limit: Limit, sources: u32, times: &[Vec<u64>]) -> Vec<(u32, u64, bool)> {
+    let table = Arc::new(SourceTable::new(64, Some(3)));
+    let barrier = Arc::new(Barrier::new(times.len()));
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = times
+            .iter()
+            .map(|times| {
+                let (table, barrier) = (Arc::clone(&table), Arc::clone(&barrier));
+                scope.spawn(move || {
+                    barrier.wait();
+                    let mut seen = Vec::with_capacity(times.len());
+                    for (turn, &now) in times.iter().enumerate() {
+                        let n = turn as u32 % sources;
+                        let source = table.source(key(n), Meter::Smtp, limit);
+                        let admission = table.admit(source, limit, now);
+                        assert_ne!(admission, Admission::Full);
+                        seen.push((n, now, admission == Admission::Admitted));
+                        table.sweep(now, 8);
+                    }
+                    seen
+                })
+            })
+            .collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("no panic")).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// One to four workers, the clock the same for all within a round. Between rounds nothing is
+    /// promised about order, so each round is one race and its count is compared with the log's.
+    #[test]
+    fn workers_that_race_admit_what_the_log_of_timestamps_allows(
+        workers in 1usize..=4, connections in 1u16..50, sources in 1u32..4,
+        steps in prop::collection::vec(0u64..20 * S, 1..6),
+    ) {
+        let limit = limit(connections, 16);
+        let table = Arc::new(SourceTable::new(64, Some(3)));
+        let mut log: HashMap<u32, Vec<u64>> = HashMap::new();
+        let mut asked: HashMap<u32, Vec<u64>> = HashMap::new();
+        let mut now = 0;
+        for step in steps {
+            now += step;
+            let admitted = race_once(&table, limit, sources, workers, now);
+            for n in 0..sources {
+                let admitted = admitted.iter().filter(|&&source| source == n).count();
+                asked.entry(n).or_default().extend(std::iter::repeat_n(now, workers * TURNS));
+                log.entry(n).or_default().extend(std::iter::repeat_n(now, admitted));
+                let within = |log: &[u64], length: u64| {
+                    log.iter().filter(|&&time| time + length > now).count()
+                };
+                prop_assert!(within(&log[&n], 16 * S) <= connections.into());
+                if admitted < workers * TURNS {
+                    prop_assert!(within(&asked[&n], 18 * S) > connections.into());
+                }
+                // All at one time: the race leaves no room unused.
+                if admitted < workers * TURNS {
+                    prop_assert!(within(&log[&n], 18 * S) >= connections.into());
+                }
+            }
+        }
+    }
+
+    /// Workers whose clocks run apart: the upper bound holds all the same.
+    #[test]
+    fn workers_with_their_own_clocks_never_exceed_the_limit(
+        connections in 1u16..20, sources in 1u32..3,
+        steps in prop::collection::vec(prop::collection::vec(0u64..S, 200..400), 2..=4),
+    ) {
+        let limit = limit(connections, 8);
+        let times: Vec<Vec<u64>> = steps.iter().map(|steps| {
+            steps.iter().scan(100 * S, |now, step| { *now += step; Some(*now) }).collect()
+        }).collect();
+        let seen = race(limit, sources, &times);
+        for n in 0..sources {
+            // A lagging worker's attempt is counted later than its own clock says, never earlier,
+            // so its place in the log is the latest time that anyone had seen.
+            let admitted = seen.iter().filter(|&&(source, _, ok)| source == n && ok).count();
+            let first = seen.iter().map(|&(_, time, _)| time).min().unwrap_or(0);
+            let last = seen.iter().map(|&(_, time, _)| time).max().unwrap_or(0);
+            let windows = (last - first) / (8 * S) + 1;
+            prop_assert!(admitted as u64 <= windows * u64::from(connections));
+        }
+    }
+}
+
+const TURNS: usize = 20;
+
+fn race_once(
+    table: &Arc<SourceTable>,
+    limit: Limit,
+    sources: u32,
+    workers: usize,
+    now: u64,
+) -> Vec<u32> {
+    let barrier = Barrier::new(workers);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers)
+            .map(|_| {
+                scope.spawn(|| {
+                    barrier.wait();
+                    let mut admitted = Vec::new();
+                    for turn in 0..TURNS as u32 * sources {
+                        let n = turn % sources;
+                        let source = table.source(key(n), Meter::Smtp, limit);
+                        if table.admit(source, limit, now) == Admission::Admitted {
+                            admitted.push(n);
+                        }
+                        table.sweep(now, 16);
+                    }
+                    admitted
+                })
+            })
+            .collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("no panic")).collect()
+    })
+}

@@ -1,0 +1,302 @@
+//! The sliding window, as arithmetic on one 128-bit word.
+//!
+//! The window is cut into [`PARTS`] parts. A word counts the attempts admitted in the part that is
+//! now and in each of the [`PARTS`] before it, nine fields in all; an attempt is admitted while
+//! their sum is below the limit. Two times less than a window apart are at most [`PARTS`] parts
+//! apart, so both stand in the nine fields: never more than the limit in *any* interval of the
+//! window's length. And the nine fields span less than 9/8 of the window, so a source that stays
+//! at or below the limit in every such interval is never refused.
+//!
+//! Time advances by shifting the word, and the whole state is one word, so that one
+//! compare-and-swap (in `table`) admits an attempt or finds that another worker was first.
+
+use std::time::Duration;
+
+/// Parts of a window; one more is looked at.
+pub const PARTS: u64 = 8;
+
+const FIELD_BITS: u32 = 10;
+const FIELDS: u32 = PARTS as u32 + 1;
+const FIELD_MASK: u128 = (1 << FIELD_BITS) - 1;
+const COUNTS_BITS: u32 = FIELDS * FIELD_BITS;
+const COUNTS_MASK: u128 = (1 << COUNTS_BITS) - 1;
+const PART_SHIFT: u32 = COUNTS_BITS;
+const TENANT_SHIFT: u32 = PART_SHIFT + 32;
+
+/// The largest count one word can hold; a larger limit is shared out over several words.
+pub const SHARE_MAX: u16 = FIELD_MASK as u16;
+
+/// At most `connections` attempts in any interval of length `window`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    connections: u16,
+    window_s: u32,
+    part_ns: u64,
+}
+
+impl Limit {
+    /// `connections` (attempts, at least 1) per `window` (whole seconds, at least one; a fraction
+    /// is dropped).
+    #[must_use]
+    pub fn new(connections: u16, window: Duration) -> Self {
+        let window_s = u32::try_from(window.as_secs()).unwrap_or(u32::MAX);
+        Self { connections: connections.max(1), ..Self::of_window(window_s) }
+    }
+
+    /// A limit of which only the window matters.
+    pub(super) const fn of_window(window_s: u32) -> Self {
+        let window_s = if window_s == 0 { 1 } else { window_s };
+        Self { connections: 1, window_s, part_ns: window_s as u64 * (1_000_000_000 / PARTS) }
+    }
+
+    /// Attempts per window.
+    #[must_use]
+    pub const fn connections(self) -> u16 {
+        self.connections
+    }
+
+    /// The window in seconds.
+    #[must_use]
+    pub const fn window_s(self) -> u32 {
+        self.window_s
+    }
+
+    /// How many words hold this limit: its lanes.
+    #[must_use]
+    pub const fn lanes(self) -> u16 {
+        self.connections.div_ceil(SHARE_MAX)
+    }
+
+    /// The share of the limit that lane `lane` holds.
+    #[must_use]
+    pub const fn share(self, lane: u16) -> u16 {
+        let rest = self.connections - lane * SHARE_MAX;
+        if rest < SHARE_MAX { rest } else { SHARE_MAX }
+    }
+
+    /// The part of the window that time `now` (nanoseconds) falls into, modulo 2³².
+    ///
+    /// 2³² parts are 17 years of the shortest window, far longer than an entry lives.
+    #[must_use]
+    pub const fn part(self, now: u64) -> u32 {
+        (now / self.part_ns) as u32
+    }
+}
+
+/// Nine counts (10 bits each, the newest lowest), the part of time the newest belongs to (32
+/// bits), and the tenant (6 bits): a number that changes when the word passes to another source,
+/// so that a compare-and-swap meant for the former one must fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window(u128);
+
+impl Window {
+    /// A word as it stands in a record.
+    #[must_use]
+    pub const fn from_bits(bits: u128) -> Self {
+        Self(bits)
+    }
+
+    /// The word for the record.
+    #[must_use]
+    pub const fn to_bits(self) -> u128 {
+        self.0
+    }
+
+    const fn counts(self) -> u128 {
+        self.0 & COUNTS_MASK
+    }
+
+    const fn newest_part(self) -> u32 {
+        (self.0 >> PART_SHIFT) as u32
+    }
+
+    const fn tenant(self) -> u128 {
+        self.0 >> TENANT_SHIFT
+    }
+
+    const fn with(self, counts: u128, part: u32) -> Self {
+        Self(self.tenant() << TENANT_SHIFT | (part as u128) << PART_SHIFT | counts)
+    }
+
+    /// The same window seen at `part`: counts that are out of sight are gone.
+    ///
+    /// A part in the past (another worker's clock was ahead) is taken for the newest one, which
+    /// errs towards remembering.
+    #[must_use]
+    pub const fn at(self, part: u32) -> Self {
+        if self.counts() == 0 {
+            return self.with(0, part);
+        }
+        let ahead = part.wrapping_sub(self.newest_part()) as i32;
+        if ahead <= 0 {
+            self
+        } else if ahead >= FIELDS as i32 {
+            self.with(0, part)
+        } else {
+            let counts = (self.counts() << (ahead as u32 * FIELD_BITS)) & COUNTS_MASK;
+            self.with(counts, part)
+        }
+    }
+
+    /// How many attempts the window remembers.
+    #[must_use]
+    pub const fn admitted(self) -> u16 {
+        // Two halves of 64 bits, so that the sums stay in registers.
+        const HALF_BITS: u32 = 5 * FIELD_BITS;
+        let low = (self.0 & ((1 << HALF_BITS) - 1)) as u64;
+        let high = (self.counts() >> HALF_BITS) as u64;
+        Self::sum_of_fields(low) + Self::sum_of_fields(high)
+    }
+
+    const fn sum_of_fields(fields: u64) -> u16 {
+        let mask = FIELD_MASK as u64;
+        let sum = (fields & mask)
+            + (fields >> FIELD_BITS & mask)
+            + (fields >> (2 * FIELD_BITS) & mask)
+            + (fields >> (3 * FIELD_BITS) & mask)
+            + (fields >> (4 * FIELD_BITS) & mask);
+        sum as u16
+    }
+
+    /// The window with one more attempt at `part`, or `None` where that would exceed `share`.
+    #[must_use]
+    pub const fn admit(self, part: u32, share: u16) -> Option<Self> {
+        let now = self.at(part);
+        if now.admitted() < share { Some(Self(now.0 + 1)) } else { None }
+    }
+
+    /// Whether nothing would be lost if the word were cleared at `part`.
+    #[must_use]
+    pub const fn is_empty_at(self, part: u32) -> bool {
+        self.at(part).counts() == 0
+    }
+
+    /// An empty word for the next source.
+    #[must_use]
+    pub const fn next_tenant(self) -> Self {
+        Self((self.tenant() + 1) << TENANT_SHIFT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The oracle: every admitted attempt's time, for ever.
+    #[derive(Default)]
+    struct Log(Vec<u64>);
+
+    impl Log {
+        fn since(&self, start: u64, end: u64) -> usize {
+            self.0.iter().filter(|&&time| time > start && time <= end).count()
+        }
+    }
+
+    fn limit(connections: u16, seconds: u64) -> Limit {
+        Limit::new(connections, Duration::from_secs(seconds))
+    }
+
+    /// One source's lanes, without a table around them.
+    struct Lanes(Vec<Window>, Limit);
+
+    impl Lanes {
+        fn new(limit: Limit) -> Self {
+            Self(vec![Window::from_bits(0); limit.lanes().into()], limit)
+        }
+
+        fn admit(&mut self, now: u64) -> bool {
+            let part = self.1.part(now);
+            for lane in 0..self.1.lanes() {
+                if let Some(next) = self.0[usize::from(lane)].admit(part, self.1.share(lane)) {
+                    self.0[usize::from(lane)] = next;
+                    return true;
+                }
+            }
+            false
+        }
+    }
+
+    fn both_bounds_hold(limit: Limit, start: u64, steps: &[u64]) {
+        let window = u64::from(limit.window_s()) * 1_000_000_000;
+        let mut lanes = Lanes::new(limit);
+        let (mut admitted, mut asked, mut now) = (Log::default(), Log::default(), start);
+        for &step in steps {
+            now += step;
+            asked.0.push(now);
+            if lanes.admit(now) {
+                admitted.0.push(now);
+                let recent = admitted.since(now.saturating_sub(window), now);
+                assert!(recent <= limit.connections().into(), "{recent} in a window at {now}");
+            } else {
+                let asked_recently = asked.since(now.saturating_sub(window / 8 * 9), now);
+                assert!(asked_recently > limit.connections().into(), "refused needlessly at {now}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_more_than_the_limit_and_never_needlessly_strict(
+            connections in 1u16..40, seconds in 1u64..100, start in 0u64..u64::MAX / 4,
+            steps in prop::collection::vec(0f64..0.4, 1..400),
+        ) {
+            let window = seconds as f64 * 1e9;
+            let steps: Vec<u64> = steps.iter().map(|s| (s * s * window) as u64).collect();
+            both_bounds_hold(limit(connections, seconds), start, &steps);
+        }
+
+        #[test]
+        fn a_limit_of_several_lanes_is_as_exact_as_one(
+            connections in 1000u16..=10_000, start in 0u64..1 << 60,
+            steps in prop::collection::vec(0u64..1_000_000_000, 1..12),
+        ) {
+            // Bursts of 900 with pauses: more than a lane, often more than the limit.
+            let steps: Vec<u64> = steps.iter()
+                .flat_map(|&pause| std::iter::once(pause).chain(std::iter::repeat_n(1_000, 899)))
+                .collect();
+            both_bounds_hold(limit(connections, 4), start, &steps);
+        }
+    }
+
+    #[test]
+    fn a_full_window_opens_again_after_nine_eighths_at_the_latest() {
+        let limit = limit(10, 8);
+        let mut lanes = Lanes::new(limit);
+        for _ in 0..10 {
+            assert!(lanes.admit(500_000_000));
+        }
+        assert!(!lanes.admit(8_500_000_000), "a whole window after the burst at most");
+        assert!(!lanes.admit(8_999_999_999));
+        assert!(lanes.admit(9_000_000_000), "the burst's part is out of sight");
+    }
+
+    #[test]
+    fn a_clock_that_lags_behind_another_workers_is_counted_in_the_newest_part() {
+        let limit = limit(1, 8);
+        let mut lanes = Lanes::new(limit);
+        assert!(lanes.admit(20_000_000_000));
+        assert!(!lanes.admit(19_000_000_000));
+    }
+
+    #[test]
+    fn a_fresh_word_admits_at_any_time_of_the_counters_circle() {
+        for part in [0, 1, u32::MAX / 2, u32::MAX / 2 + 2, u32::MAX] {
+            let once = Window::from_bits(0).admit(part, 1).expect("room for one");
+            assert_eq!(once.admitted(), 1);
+            assert_eq!(once.admit(part, 1), None);
+            assert!(once.is_empty_at(part.wrapping_add(9)));
+            assert!(!once.is_empty_at(part.wrapping_add(8)));
+        }
+    }
+
+    #[test]
+    fn a_word_that_passes_on_is_empty_and_differs_from_every_word_before() {
+        let used = Window::from_bits(0).admit(7, 5).expect("room");
+        let next = used.next_tenant();
+        assert_eq!(next.admitted(), 0);
+        assert_ne!(next.to_bits(), 0);
+        assert_ne!(next.next_tenant(), next);
+    }
+}
