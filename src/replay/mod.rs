@@ -166,6 +166,7 @@ fn summary(
         counters: counters.iter().map(counter).collect(),
         sources: sources.into_iter().map(row).collect(),
         series: tally.series,
+        first_refusal: tally.first_refusal,
         comparison,
     }
 }

@@ -1,8 +1,8 @@
 //! Files that appear whole or not at all.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io,
+    fs::{self, OpenOptions},
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -14,20 +14,23 @@ use tempfile::TempPath;
 #[must_use = "commit it, or nothing will stand there"]
 pub struct Pending {
     target: PathBuf,
-    /// Nothing where the target is a device or a pipe, which is written directly.
+    /// Nothing where the target is standard output, a device or a pipe: those are written
+    /// directly.
     temporary: Option<TempPath>,
 }
 
 impl Pending {
-    /// Begins a file.
+    /// Begins a file; "-" is standard output.
     ///
     /// # Errors
     /// Its directory does not exist or cannot be written.
-    pub fn create(target: &Path) -> io::Result<(File, Self)> {
-        let direct = fs::metadata(target).is_ok_and(|metadata| !metadata.is_file());
-        if direct {
-            let file = OpenOptions::new().write(true).open(target)?;
-            return Ok((file, Self { target: target.to_owned(), temporary: None }));
+    pub fn create(target: &Path) -> io::Result<(Box<dyn Write + Send>, Self)> {
+        let direct = |sink: Box<dyn Write + Send>| Ok((sink, Self { target: target.to_owned(), temporary: None }));
+        if target.as_os_str() == "-" {
+            return direct(Box::new(io::stdout()));
+        }
+        if fs::metadata(target).is_ok_and(|metadata| !metadata.is_file()) {
+            return direct(Box::new(OpenOptions::new().write(true).open(target)?));
         }
         // A link keeps pointing at the file that is replaced.
         let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
@@ -40,7 +43,7 @@ impl Pending {
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let (file, temporary) = builder.tempfile_in(directory)?.into_parts();
-        Ok((file, Self { target, temporary: Some(temporary) }))
+        Ok((Box::new(file), Self { target, temporary: Some(temporary) }))
     }
 
     /// Puts the finished file in its place.
@@ -57,8 +60,6 @@ impl Pending {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
     #[test]

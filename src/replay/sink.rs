@@ -70,7 +70,7 @@ impl Sink {
     /// # Errors
     /// An output capture cannot be written on.
     pub fn absorb(&mut self, batch: &Batch) -> Result<(), ReplayError> {
-        self.tally.absorb(&batch.judgements, |frame| batch.time(usize::from(frame)));
+        self.tally.absorb(&batch.judgements, batch.number, |frame| batch.time(usize::from(frame)));
         if self.other.is_some() {
             self.compare(batch);
         }

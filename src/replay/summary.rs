@@ -112,6 +112,8 @@ pub struct Summary {
     pub sources: Vec<SourceRow>,
     /// Attempts over time.
     pub series: Series,
+    /// Number of the first frame that is a refused attempt.
+    pub first_refusal: Option<u64>,
     /// What the second policy would have done, if one was given.
     pub comparison: Option<ComparisonSummary>,
 }

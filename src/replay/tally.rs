@@ -153,6 +153,8 @@ pub struct Tally {
     pub sources: HashMap<IpNet, SourceTally, RandomState>,
     /// Attempts over time.
     pub series: Series,
+    /// Number of the first frame that is a refused attempt.
+    pub first_refusal: Option<u64>,
 }
 
 impl Default for Tally {
@@ -161,13 +163,15 @@ impl Default for Tally {
             reasons: [ReasonTally::default(); Reason::COUNT],
             sources: HashMap::default(),
             series: Series::new(BUCKETS_MAX),
+            first_refusal: None,
         }
     }
 }
 
 impl Tally {
-    /// Counts one judged batch; `time` tells when its frames arrived. Batches come in order.
-    pub fn absorb(&mut self, judgements: &Judgements, time: impl Fn(u16) -> Nanos) {
+    /// Counts one judged batch: `number` is its first frame's, `time` tells when its frames
+    /// arrived. Batches come in order.
+    pub fn absorb(&mut self, judgements: &Judgements, number: u64, time: impl Fn(u16) -> Nanos) {
         for verdict in &judgements.verdicts {
             self.reasons[verdict.reason as usize].count(verdict);
         }
@@ -177,6 +181,9 @@ impl Tally {
                 .entry(attempt.key)
                 .or_insert_with(|| SourceTally::new(attempt.class, time))
                 .count(attempt, time);
+            if !attempt.admitted {
+                self.first_refusal.get_or_insert(number + u64::from(attempt.frame));
+            }
             if !attempt.retransmission {
                 self.series.count(time, attempt.admitted);
             }

@@ -36,7 +36,7 @@ struct Document<'a> {
     mail: Mail,
     sources: Vec<Source<'a>>,
     counters: Vec<Counter<'a>>,
-    series: Series,
+    refusals: Refusals,
     #[serde(skip_serializing_if = "Option::is_none")]
     comparison: Option<Comparison<'a>>,
 }
@@ -79,7 +79,9 @@ struct Counter<'a> {
 }
 
 #[derive(Serialize)]
-struct Series {
+struct Refusals {
+    attempts: u64,
+    first_frame: Option<u64>,
     bucket_ns: u64,
     buckets: Vec<Bucket>,
 }
@@ -156,7 +158,7 @@ impl<'a> From<&'a Summary> for Document<'a> {
             mail: Mail { smtp: summary.smtp(), submission: summary.submission() },
             sources: summary.sources.iter().map(Source::from).collect(),
             counters: summary.counters.iter().map(Counter::from).collect(),
-            series: Series::from(&summary.series),
+            refusals: Refusals::from(summary),
             comparison: summary.comparison.as_ref().map(Comparison::from),
         }
     }
@@ -188,14 +190,19 @@ impl<'a> From<&'a CounterRow> for Counter<'a> {
     }
 }
 
-impl From<&crate::replay::Series> for Series {
-    fn from(series: &crate::replay::Series) -> Self {
+impl From<&Summary> for Refusals {
+    fn from(summary: &Summary) -> Self {
         let bucket = |(start, bucket): (u64, crate::replay::Bucket)| Bucket {
             start: words::rfc3339(start),
             admitted: bucket.admitted,
             refused: bucket.refused,
         };
-        Self { bucket_ns: series.width(), buckets: series.iter().map(bucket).collect() }
+        Self {
+            attempts: summary.smtp().refused + summary.submission().refused,
+            first_frame: summary.first_refusal,
+            bucket_ns: summary.series.width(),
+            buckets: summary.series.iter().map(bucket).collect(),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! caller's business.
 
 mod chart;
+pub mod explanation;
 pub mod html;
 pub mod json;
 pub mod terminal;

@@ -47,6 +47,7 @@ pub fn summary() -> Summary {
         counters,
         sources,
         series: series(),
+        first_refusal: Some(4_711),
         comparison: None,
     }
 }

@@ -132,13 +132,22 @@ pub fn by_class(counters: &[CounterRow], reason: Reason, classes_max: usize) -> 
     parts.join(" · ")
 }
 
+/// A histogram that is as wide as its largest value needs; `None` where that cannot be.
+#[must_use]
+pub fn histogram(values: impl Iterator<Item = u64>) -> Option<Histogram<u64>> {
+    let mut histogram = Histogram::new(3).ok()?;
+    for value in values {
+        histogram.record(value).ok()?;
+    }
+    Some(histogram)
+}
+
 /// How many attempts a typical and a busy subscriber made.
 #[must_use]
 pub fn typical_source(sources: &[SourceRow]) -> String {
-    let Ok(mut attempts) = Histogram::<u64>::new(3) else { return String::new() };
-    for row in sources {
-        attempts.saturating_record(row.tally.all().attempts);
-    }
+    let Some(attempts) = histogram(sources.iter().map(|row| row.tally.all().attempts)) else {
+        return String::new();
+    };
     format!(
         "Half of the subscribers made at most {}, 99 of 100 at most {}, the busiest {}.",
         counted(attempts.value_at_quantile(0.5), "attempt"),
