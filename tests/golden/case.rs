@@ -20,8 +20,13 @@ pub struct Case {
     pub policy: String,
     pub link: Link,
     pub frames: Vec<Fixture>,
+    /// The report's counts for SMTP and submission, where they are worth writing by hand.
+    pub mail: Option<[Mail; 2]>,
     now: Nanos,
 }
+
+/// SYN frames, attempts, admitted, refused.
+pub type Mail = [u64; 4];
 
 /// One frame, and what must become of it. The expectation is written by hand, beside the sentence
 /// that gives its reason; regenerating the golden files never touches it.
@@ -38,7 +43,15 @@ pub struct Fixture {
 impl Case {
     pub fn new(name: &'static str, about: &'static str, policy: impl Into<String>) -> Self {
         let policy = policy.into();
-        Self { name, about, policy, link: Link::Ethernet, frames: Vec::new(), now: START }
+        Self {
+            name,
+            about,
+            policy,
+            link: Link::Ethernet,
+            frames: Vec::new(),
+            mail: None,
+            now: START,
+        }
     }
 
     /// The frames begin with this link layer.
@@ -98,6 +111,12 @@ impl Case {
         self
     }
 
+    /// What the report must count for SMTP and submission.
+    pub fn counts(mut self, smtp: Mail, submission: Mail) -> Self {
+        self.mail = Some([smtp, submission]);
+        self
+    }
+
     fn last(&mut self) -> &mut Fixture {
         self.frames.last_mut().expect("a frame comes first")
     }
@@ -141,5 +160,8 @@ pub fn syn_from(source: &str, port: u16, destination: &str, to: u16) -> Packet {
 
 /// A connection attempt inside whatever stands around it.
 pub fn attempt(around: Packet, port: u16, to: u16) -> Packet {
-    around.tcp(port, to).flags(TcpFlags::SYN).options(&[2, 4, 0x05, 0xb4])
+    around
+        .tcp(port, to)
+        .flags(TcpFlags::SYN)
+        .options(&[2, 4, 0x05, 0xb4])
 }

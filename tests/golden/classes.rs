@@ -24,7 +24,10 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn segment(source: &str, port: u16, destination: &str, to: u16, flags: u16) -> Packet {
-    Packet::ethernet().between(source, destination).tcp(port, to).flags(flags)
+    Packet::ethernet()
+        .between(source, destination)
+        .tcp(port, to)
+        .flags(flags)
 }
 
 fn closed() -> Case {
@@ -56,6 +59,7 @@ fn closed() -> Case {
     .frame("The internet calls a server of the subscriber", syn(server, host), Reason::InboundMail)
     .frame("Which answers", segment(host, 25, server, 40_000, 0x12), Reason::MailSegment)
     .frame("The web", syn_from(host, 4, server, 443), Reason::NotMail)
+    .counts([3, 3, 1, 2], [1, 1, 1, 0])
 }
 
 fn submission_block() -> Case {
@@ -65,12 +69,36 @@ fn submission_block() -> Case {
         "`submission = \"block\"` stops every segment to ports 587 and 465, except to relays.",
         one_class("smtp = \"allow\"\nsubmission = \"block\""),
     )
-    .frame("587", syn_from(host, 1, server, 587), Reason::SubmissionBlocked)
-    .frame("465", syn_from(host, 2, server, 465), Reason::SubmissionBlocked)
-    .frame("An ACK to 587", segment(host, 1, server, 587, TcpFlags::ACK), Reason::SubmissionBlocked)
-    .frame("The relay's 587", syn_from(host, 3, "192.0.2.25", 587), Reason::Relayed)
-    .frame("An ACK to the relay's 587", segment(host, 3, "192.0.2.25", 587, 0x10), Reason::MailSegment)
-    .frame("25, which this class may use", syn_from(host, 4, server, 25), Reason::Allowed)
+    .frame(
+        "587",
+        syn_from(host, 1, server, 587),
+        Reason::SubmissionBlocked,
+    )
+    .frame(
+        "465",
+        syn_from(host, 2, server, 465),
+        Reason::SubmissionBlocked,
+    )
+    .frame(
+        "An ACK to 587",
+        segment(host, 1, server, 587, TcpFlags::ACK),
+        Reason::SubmissionBlocked,
+    )
+    .frame(
+        "The relay's 587",
+        syn_from(host, 3, "192.0.2.25", 587),
+        Reason::Relayed,
+    )
+    .frame(
+        "An ACK to the relay's 587",
+        segment(host, 3, "192.0.2.25", 587, 0x10),
+        Reason::MailSegment,
+    )
+    .frame(
+        "25, which this class may use",
+        syn_from(host, 4, server, 25),
+        Reason::Allowed,
+    )
     .frame("The web", syn_from(host, 5, server, 443), Reason::NotMail)
 }
 
@@ -113,21 +141,58 @@ capacity = 1024
          neighbours are not.",
         policy,
     )
-    .frame("Within the limit", syn_from(host, 1, "192.0.2.1", 25), Reason::Admitted)
-    .frame("Beyond it", syn_from(host, 2, "192.0.2.1", 25), Reason::LimitExceeded)
+    .frame(
+        "Within the limit",
+        syn_from(host, 1, "192.0.2.1", 25),
+        Reason::Admitted,
+    )
+    .frame(
+        "Beyond it",
+        syn_from(host, 2, "192.0.2.1", 25),
+        Reason::LimitExceeded,
+    )
     .observed()
-    .frame("Beyond it: forwarding did not fill the window further", syn_from(host, 3, "192.0.2.1", 25), Reason::LimitExceeded)
+    .frame(
+        "Beyond it: forwarding did not fill the window further",
+        syn_from(host, 3, "192.0.2.1", 25),
+        Reason::LimitExceeded,
+    )
     .observed()
-    .frame("SYN and FIN", syn_from(host, 4, "192.0.2.1", 25).flags(3), Reason::SynFin)
+    .frame(
+        "SYN and FIN",
+        syn_from(host, 4, "192.0.2.1", 25).flags(3),
+        Reason::SynFin,
+    )
     .observed()
-    .frame("A class that enforces", syn("203.0.113.200", "192.0.2.1"), Reason::Admitted)
-    .frame("Beyond its limit", syn_from("203.0.113.200", 2, "192.0.2.1", 25), Reason::LimitExceeded)
-    .frame("A closed class that observes", syn("198.51.100.1", "192.0.2.1"), Reason::SmtpBlocked)
+    .frame(
+        "A class that enforces",
+        syn("203.0.113.200", "192.0.2.1"),
+        Reason::Admitted,
+    )
+    .frame(
+        "Beyond its limit",
+        syn_from("203.0.113.200", 2, "192.0.2.1", 25),
+        Reason::LimitExceeded,
+    )
+    .frame(
+        "A closed class that observes",
+        syn("198.51.100.1", "192.0.2.1"),
+        Reason::SmtpBlocked,
+    )
     .observed()
-    .frame("Its ACK", segment("198.51.100.1", 1, "192.0.2.1", 25, 0x10), Reason::SmtpBlocked)
+    .frame(
+        "Its ACK",
+        segment("198.51.100.1", 1, "192.0.2.1", 25, 0x10),
+        Reason::SmtpBlocked,
+    )
     .observed()
-    .frame("A server's answer to it", segment("192.0.2.1", 25, "198.51.100.1", 1, 0x12), Reason::SmtpReplyBlocked)
+    .frame(
+        "A server's answer to it",
+        segment("192.0.2.1", 25, "198.51.100.1", 1, 0x12),
+        Reason::SmtpReplyBlocked,
+    )
     .observed()
+    .counts([7, 7, 2, 5], [0; 4])
 }
 
 fn observe_all() -> Case {
@@ -136,35 +201,93 @@ fn observe_all() -> Case {
         "mode = \"observe\"\n\n",
         "smtp = { limit = { connections = 1, window = \"10s\" } }\nexcess = \"reset\"",
     );
-    Case::new("observe-all", "The whole policy on trial: nothing is dropped, all of it is counted.", policy)
-        .frame("Within the limit", syn_from(host, 1, "192.0.2.1", 25), Reason::Admitted)
-        .frame("Beyond it, and no RST", syn_from(host, 2, "192.0.2.1", 25), Reason::LimitExceeded)
-        .observed()
-        .frame("A stranger", syn("192.0.2.200", "192.0.2.1"), Reason::Stranger)
-        .observed()
-        .frame(
-            "A tiny first fragment",
-            attempt(
-                Packet::ethernet().ipv4(host, "192.0.2.1").fragment(0, true, 1).only(0..8),
-                3,
-                25,
-            ),
-            Reason::TinyFragment,
-        )
-        .observed()
-        .frame("The web", syn_from(host, 4, "192.0.2.1", 443), Reason::NotMail)
+    Case::new(
+        "observe-all",
+        "The whole policy on trial: nothing is dropped, all of it is counted.",
+        policy,
+    )
+    .frame(
+        "Within the limit",
+        syn_from(host, 1, "192.0.2.1", 25),
+        Reason::Admitted,
+    )
+    .frame(
+        "Beyond it, and no RST",
+        syn_from(host, 2, "192.0.2.1", 25),
+        Reason::LimitExceeded,
+    )
+    .observed()
+    .frame(
+        "A stranger",
+        syn("192.0.2.200", "192.0.2.1"),
+        Reason::Stranger,
+    )
+    .observed()
+    .frame(
+        "A tiny first fragment",
+        attempt(
+            Packet::ethernet()
+                .ipv4(host, "192.0.2.1")
+                .fragment(0, true, 1)
+                .only(0..8),
+            3,
+            25,
+        ),
+        Reason::TinyFragment,
+    )
+    .observed()
+    .frame(
+        "The web",
+        syn_from(host, 4, "192.0.2.1", 443),
+        Reason::NotMail,
+    )
 }
 
 fn stranger_frames(case: Case, reason: Reason) -> Case {
-    case.frame("An attempt from an address in no pool", syn("10.9.9.9", "192.0.2.1"), reason)
-        .frame("Its data", segment("10.9.9.9", 40_000, "192.0.2.1", 25, 0x18).payload(5), reason)
-        .frame("IPv6", syn("2001:db8:999::1", "2001:db8::1"), reason)
-        .frame("Submission", syn_from("10.9.9.9", 1, "192.0.2.1", 587), reason)
-        .frame("To a relay", syn_from("10.9.9.9", 2, "192.0.2.25", 25), reason)
-        .frame("Its web traffic crosses", syn_from("10.9.9.9", 3, "192.0.2.1", 443), Reason::NotMail)
-        .frame("Its DNS too", Packet::ethernet().ipv4("10.9.9.9", "192.0.2.53").udp(4, 53).payload(30), Reason::NotMail)
-        .frame("To a subscriber it is inbound mail", syn("10.9.9.9", "203.0.113.1"), Reason::InboundMail)
-        .frame("A subscriber among them", syn("203.0.113.1", "192.0.2.1"), Reason::Admitted)
+    case.frame(
+        "An attempt from an address in no pool",
+        syn("10.9.9.9", "192.0.2.1"),
+        reason,
+    )
+    .frame(
+        "Its data",
+        segment("10.9.9.9", 40_000, "192.0.2.1", 25, 0x18).payload(5),
+        reason,
+    )
+    .frame("IPv6", syn("2001:db8:999::1", "2001:db8::1"), reason)
+    .frame(
+        "Submission",
+        syn_from("10.9.9.9", 1, "192.0.2.1", 587),
+        reason,
+    )
+    .frame(
+        "To a relay",
+        syn_from("10.9.9.9", 2, "192.0.2.25", 25),
+        reason,
+    )
+    .frame(
+        "Its web traffic crosses",
+        syn_from("10.9.9.9", 3, "192.0.2.1", 443),
+        Reason::NotMail,
+    )
+    .frame(
+        "Its other traffic too",
+        Packet::ethernet()
+            .ipv4("10.9.9.9", "192.0.2.1")
+            .udp(4, 50_000)
+            .payload(30),
+        Reason::NotMail,
+    )
+    .frame(
+        "To a subscriber it is inbound mail",
+        syn("10.9.9.9", "203.0.113.1"),
+        Reason::InboundMail,
+    )
+    .frame(
+        "A subscriber among them",
+        syn("203.0.113.1", "192.0.2.1"),
+        Reason::Admitted,
+    )
 }
 
 fn strangers() -> Case {
@@ -195,39 +318,99 @@ fn vlan_bound() -> Case {
         "A pool that lives in VLAN 66: its addresses seen elsewhere are spoofed sources.",
         VILLAGE,
     )
-    .frame("In its VLAN", from(start().vlan(0x8100, 66), 1), Reason::Admitted)
-    .frame("In its VLAN, with a priority", from(start().vlan(0x8100, 0xe000 | 66), 2), Reason::Admitted)
-    .frame("In its VLAN and PPPoE", from(start().vlan(0x8100, 66).pppoe(1), 3), Reason::Admitted)
-    .frame("QinQ inside its VLAN", from(start().vlan(0x88a8, 66).vlan(0x8100, 7), 10), Reason::Admitted)
+    .frame(
+        "In its VLAN",
+        from(start().vlan(0x8100, 66), 1),
+        Reason::Admitted,
+    )
+    .frame(
+        "In its VLAN, with a priority",
+        from(start().vlan(0x8100, 0xe000 | 66), 2),
+        Reason::Admitted,
+    )
+    .frame(
+        "In its VLAN and PPPoE",
+        from(start().vlan(0x8100, 66).pppoe(1), 3),
+        Reason::Admitted,
+    )
+    .frame(
+        "QinQ inside its VLAN",
+        from(start().vlan(0x88a8, 66).vlan(0x8100, 7), 10),
+        Reason::Admitted,
+    )
     .frame("Untagged", from(start(), 4), wrong)
     .frame("In another VLAN", from(start().vlan(0x8100, 67), 5), wrong)
-    .frame("Inside another VLAN", from(start().vlan(0x88a8, 67).vlan(0x8100, 66), 6), wrong)
-    .frame("An ACK in another VLAN", from(start().vlan(0x8100, 67), 7).flags(0x10), wrong)
-    .frame("The web in another VLAN", attempt(start().vlan(0x8100, 67).ipv4("198.51.100.1", "192.0.2.1"), 8, 443), Reason::NotMail)
-    .frame("A server answers", segment("192.0.2.1", 25, "198.51.100.1", 1, 0x12), Reason::MailSegment)
-    .frame("The rest of the limit is untouched", from(start().vlan(0x8100, 66), 9), Reason::Admitted)
-    .frame("Another pool is bound to no VLAN", syn("203.0.113.1", "192.0.2.1"), Reason::Admitted)
+    .frame(
+        "Inside another VLAN",
+        from(start().vlan(0x88a8, 67).vlan(0x8100, 66), 6),
+        wrong,
+    )
+    .frame(
+        "An ACK in another VLAN",
+        from(start().vlan(0x8100, 67), 7).flags(0x10),
+        wrong,
+    )
+    .frame(
+        "The web in another VLAN",
+        attempt(
+            start().vlan(0x8100, 67).ipv4("198.51.100.1", "192.0.2.1"),
+            8,
+            443,
+        ),
+        Reason::NotMail,
+    )
+    .frame(
+        "A server answers",
+        segment("192.0.2.1", 25, "198.51.100.1", 1, 0x12),
+        Reason::MailSegment,
+    )
+    .frame(
+        "The rest of the limit is untouched",
+        from(start().vlan(0x8100, 66), 9),
+        Reason::Admitted,
+    )
+    .frame(
+        "Another pool is bound to no VLAN",
+        syn("203.0.113.1", "192.0.2.1"),
+        Reason::Admitted,
+    )
 }
 
 fn table_full_frames(mut case: Case, reason: Reason) -> Case {
     for n in 1..=16 {
         let source = format!("203.0.113.{n}");
-        case = case.frame(format!("Source {n}"), syn(&source, "192.0.2.1"), Reason::Admitted);
+        case = case.frame(
+            format!("Source {n}"),
+            syn(&source, "192.0.2.1"),
+            Reason::Admitted,
+        );
     }
-    case.frame("The table is full: source 17", syn("203.0.113.17", "192.0.2.1"), reason)
-        .frame("The same SYN again", syn("203.0.113.17", "192.0.2.1"), reason)
-        .frame(
-            "A source in the table goes on",
-            syn_from("203.0.113.1", 2, "192.0.2.1", 25),
-            Reason::Admitted,
-        )
-        .frame("A class without limit needs no place", syn("203.0.113.30", "192.0.2.1"), Reason::Allowed)
-        .at_ms(20_000)
-        .frame(
-            "The windows have passed: source 17 finds a place",
-            syn_from("203.0.113.17", 2, "192.0.2.1", 25),
-            Reason::Admitted,
-        )
+    case.frame(
+        "The table is full: source 17",
+        syn("203.0.113.17", "192.0.2.1"),
+        reason,
+    )
+    .frame(
+        "The same SYN again",
+        syn("203.0.113.17", "192.0.2.1"),
+        reason,
+    )
+    .frame(
+        "A source in the table goes on",
+        syn_from("203.0.113.1", 2, "192.0.2.1", 25),
+        Reason::Admitted,
+    )
+    .frame(
+        "A class without limit needs no place",
+        syn("203.0.113.30", "192.0.2.1"),
+        Reason::Allowed,
+    )
+    .at_ms(20_000)
+    .frame(
+        "The windows have passed: source 17 finds a place",
+        syn_from("203.0.113.17", 2, "192.0.2.1", 25),
+        Reason::Admitted,
+    )
 }
 
 fn table_full() -> Case {

@@ -73,10 +73,22 @@ fn ipv6() -> Case {
          no fragment (RFC 6946).",
         VILLAGE,
     )
-    .frame("Atomic fragment", attempt(v6().fragment(0, false, 1), 1, 25), Reason::Admitted)
-    .frame("First fragment with the whole chain", body(first(24), 2), Reason::Admitted)
+    .frame(
+        "Atomic fragment",
+        attempt(v6().fragment(0, false, 1), 1, 25),
+        Reason::Admitted,
+    )
+    .frame(
+        "First fragment with the whole chain",
+        body(first(24), 2),
+        Reason::Admitted,
+    )
     .frame("First fragment of 8 octets", body(first(8), 3), incomplete)
-    .frame("First fragment of 16 octets", body(first(16), 4), incomplete)
+    .frame(
+        "First fragment of 16 octets",
+        body(first(16), 4),
+        incomplete,
+    )
     .frame(
         "First fragment that ends inside its destination options",
         body(first(16).extension(Extension::Destination, 64), 5),
@@ -94,11 +106,24 @@ fn ipv6() -> Case {
     )
     .frame(
         "Hop-by-hop options, then a whole first fragment",
-        body(v6().extension(Extension::HopByHop, 8).fragment(0, true, 8).only(0..24), 8),
+        body(
+            v6().extension(Extension::HopByHop, 8)
+                .fragment(0, true, 8)
+                .only(0..24),
+            8,
+        ),
         Reason::Admitted,
     )
-    .frame("Offset 1 of TCP overwrites the flags", body(v6().fragment(1, true, 9).only(8..64), 9), Reason::FragmentAtOffsetOne)
-    .frame("A later fragment", body(v6().fragment(3, false, 9).only(24..64), 9), Reason::LaterFragment)
+    .frame(
+        "Offset 1 of TCP overwrites the flags",
+        body(v6().fragment(1, true, 9).only(8..64), 9),
+        Reason::FragmentAtOffsetOne,
+    )
+    .frame(
+        "A later fragment",
+        body(v6().fragment(3, false, 9).only(24..64), 9),
+        Reason::LaterFragment,
+    )
     .frame(
         "First fragment of UDP, 8 octets",
         v6().fragment(0, true, 10).only(0..8).udp(1, 25).payload(99),
@@ -106,14 +131,19 @@ fn ipv6() -> Case {
     )
     .frame(
         "A later fragment of UDP at offset 1",
-        v6().fragment(1, false, 10).only(8..64).udp(1, 25).payload(99),
+        v6().fragment(1, false, 10)
+            .only(8..64)
+            .udp(1, 25)
+            .payload(99),
         Reason::LaterFragment,
     )
 }
 
 fn chains() -> Case {
     let chain = |count: usize| {
-        (0..count).fold(v6(), |packet, _| packet.extension(Extension::Destination, 8))
+        (0..count).fold(v6(), |packet, _| {
+            packet.extension(Extension::Destination, 8)
+        })
     };
     let mut case = Case::new(
         "ipv6-chains",
@@ -124,9 +154,14 @@ fn chains() -> Case {
     // One /56 a frame, so that no limit is reached.
     for (n, kind) in Extension::ALL.into_iter().enumerate() {
         let source = format!("2001:db8:200:{n}00::1");
-        let octets = if kind == Extension::Authentication { 24 } else { 16 };
-        let around = Packet::ethernet().ipv6(source.as_str(), "2001:db8::1").extension(kind, octets);
-        case = case.frame(format!("{kind:?}"), attempt(around, 1, 25), Reason::Admitted);
+        let around = Packet::ethernet()
+            .ipv6(source.as_str(), "2001:db8::1")
+            .extension(kind, 24);
+        case = case.frame(
+            format!("{kind:?}"),
+            attempt(around, 1, 25),
+            Reason::Admitted,
+        );
     }
     let beyond = Reason::ExtensionOverrun;
     case.frame(
@@ -140,7 +175,11 @@ fn chains() -> Case {
         Reason::Admitted,
     )
     .frame("Eight headers", attempt(chain(8), 4, 25), Reason::Admitted)
-    .frame("Nine headers", attempt(chain(9), 5, 25), Reason::TooManyExtensions)
+    .frame(
+        "Nine headers",
+        attempt(chain(9), 5, 25),
+        Reason::TooManyExtensions,
+    )
     .frame(
         "A header that ends beyond the packet",
         attempt(v6().extension(Extension::Destination, 8).length(30), 6, 25),
@@ -148,7 +187,11 @@ fn chains() -> Case {
     )
     .frame(
         "AH that ends beyond the packet",
-        attempt(v6().extension(Extension::Authentication, 12).length(255), 7, 25),
+        attempt(
+            v6().extension(Extension::Authentication, 12).length(255),
+            7,
+            25,
+        ),
         beyond,
     )
     .frame(
@@ -158,9 +201,19 @@ fn chains() -> Case {
     )
     .frame(
         "UDP behind destination options",
-        v6().extension(Extension::Destination, 8).udp(1, 25).payload(8),
+        v6().extension(Extension::Destination, 8)
+            .udp(1, 25)
+            .payload(8),
         Reason::NotMail,
     )
-    .frame("ESP behind hop-by-hop options", v6().extension(Extension::HopByHop, 8).esp(7).payload(32), Reason::Tunnel)
-    .frame("No next header behind hop-by-hop options", v6().extension(Extension::HopByHop, 8).protocol(59), Reason::NotMail)
+    .frame(
+        "ESP behind hop-by-hop options",
+        v6().extension(Extension::HopByHop, 8).esp(7).payload(32),
+        Reason::Tunnel,
+    )
+    .frame(
+        "No next header behind hop-by-hop options",
+        v6().extension(Extension::HopByHop, 8).protocol(59),
+        Reason::NotMail,
+    )
 }

@@ -1,10 +1,6 @@
 //! Limits: exactly as many as the policy says, each attempt once.
 
-use lychgate::{
-    engine::Reason,
-    synth::packet::Packet,
-    wire::TcpFlags,
-};
+use lychgate::{engine::Reason, synth::packet::Packet, wire::TcpFlags};
 
 use super::{
     case::{Case, attempt, syn_from},
@@ -104,15 +100,28 @@ fn retransmissions() -> Case {
     .at_ms(7000)
     .frame("A again, after 7 s", from(1), on)
     .frame("B again", from(2), over)
-    .frame("B with another sequence number is another attempt", from(2).sequence(2000), on)
+    .frame(
+        "B with another sequence number is another attempt",
+        from(2).sequence(2000),
+        on,
+    )
     .frame("A's sequence number from another port, too", from(4), over)
     .at_ms(15_000)
-    .frame("A again, after 15 s, without the ECN it never asked for", from(1), on)
+    .frame(
+        "A again, after 15 s, without the ECN it never asked for",
+        from(1),
+        on,
+    )
     .frame("D, who asks for ECN", from(5).flags(0x0c2), on)
     .frame("E", from(6).flags(0x0c2), over)
     .at_ms(18_000)
-    .frame("D again, without ECN, as RFC 3168 section 6.1.1.1 has it", from(5), on)
+    .frame(
+        "D again, without ECN, as RFC 3168 section 6.1.1.1 has it",
+        from(5),
+        on,
+    )
     .frame("E likewise", from(6), over)
+    .counts([16, 7, 4, 3], [0; 4])
 }
 
 fn relays() -> Case {
@@ -125,19 +134,68 @@ fn relays() -> Case {
         limited(2, "10s"),
     )
     .frame("The relay, first", to(1, "192.0.2.25", 25), Reason::Relayed)
-    .frame("The relay, by submission", to(2, "192.0.2.25", 587), Reason::Relayed)
-    .frame("The relay, by submission over TLS", to(3, "192.0.2.25", 465), Reason::Relayed)
-    .frame("The relay once too often", to(4, "192.0.2.25", 25), Reason::RelayLimitExceeded)
-    .frame("Submission to the relay shares that limit", to(5, "192.0.2.25", 587), Reason::RelayLimitExceeded)
-    .frame("Another server: the class's own limit", to(6, "192.0.2.1", 25), Reason::Admitted)
+    .frame(
+        "The relay, by submission",
+        to(2, "192.0.2.25", 587),
+        Reason::Relayed,
+    )
+    .frame(
+        "The relay, by submission over TLS",
+        to(3, "192.0.2.25", 465),
+        Reason::Relayed,
+    )
+    .frame(
+        "The relay once too often",
+        to(4, "192.0.2.25", 25),
+        Reason::RelayLimitExceeded,
+    )
+    .frame(
+        "Submission to the relay shares that limit",
+        to(5, "192.0.2.25", 587),
+        Reason::RelayLimitExceeded,
+    )
+    .frame(
+        "Another server: the class's own limit",
+        to(6, "192.0.2.1", 25),
+        Reason::Admitted,
+    )
     .frame("And again", to(7, "192.0.2.2", 25), Reason::Admitted)
-    .frame("And once too often", to(8, "192.0.2.3", 25), Reason::LimitExceeded)
-    .frame("Submission elsewhere is not limited", to(9, "192.0.2.3", 587), Reason::Allowed)
-    .frame("Data to the relay", segment(to(1, "192.0.2.25", 25)), Reason::MailSegment)
-    .frame("Data to the relay that was refused", segment(to(4, "192.0.2.25", 25)), Reason::MailSegment)
-    .frame("The relay answers", segment(syn_from("192.0.2.25", 25, "203.0.113.1", 1)), Reason::MailSegment)
-    .frame("The relay delivers to a subscriber", syn_from("192.0.2.25", 9, "203.0.113.1", 25), Reason::InboundMail)
-    .frame("Another subscriber has a window of its own", syn_from("203.0.113.2", 1, "192.0.2.25", 25), Reason::Relayed)
+    .frame(
+        "And once too often",
+        to(8, "192.0.2.3", 25),
+        Reason::LimitExceeded,
+    )
+    .frame(
+        "Submission elsewhere is not limited",
+        to(9, "192.0.2.3", 587),
+        Reason::Allowed,
+    )
+    .frame(
+        "Data to the relay",
+        segment(to(1, "192.0.2.25", 25)),
+        Reason::MailSegment,
+    )
+    .frame(
+        "Data to the relay that was refused",
+        segment(to(4, "192.0.2.25", 25)),
+        Reason::MailSegment,
+    )
+    .frame(
+        "The relay answers",
+        segment(syn_from("192.0.2.25", 25, "203.0.113.1", 1)),
+        Reason::MailSegment,
+    )
+    .frame(
+        "The relay delivers to a subscriber",
+        syn_from("192.0.2.25", 9, "203.0.113.1", 25),
+        Reason::InboundMail,
+    )
+    .frame(
+        "Another subscriber has a window of its own",
+        syn_from("203.0.113.2", 1, "192.0.2.25", 25),
+        Reason::Relayed,
+    )
+    .counts([6, 6, 4, 2], [4, 4, 3, 1])
 }
 
 fn submission_limit() -> Case {
@@ -152,12 +210,28 @@ fn submission_limit() -> Case {
     )
     .frame("587", to(1, 587), Reason::Admitted)
     .frame("465", to(2, 465), Reason::Admitted)
-    .frame("587 once too often", to(3, 587), Reason::SubmissionLimitExceeded)
-    .frame("465 once too often", to(4, 465), Reason::SubmissionLimitExceeded)
+    .frame(
+        "587 once too often",
+        to(3, 587),
+        Reason::SubmissionLimitExceeded,
+    )
+    .frame(
+        "465 once too often",
+        to(4, 465),
+        Reason::SubmissionLimitExceeded,
+    )
     .frame("25", to(5, 25), Reason::Admitted)
     .frame("25 once too often", to(6, 25), Reason::LimitExceeded)
-    .frame("The refused one sent again", to(3, 587), Reason::SubmissionLimitExceeded)
-    .frame("Data on 587", to(1, 587).flags(TcpFlags::ACK), Reason::MailSegment)
+    .frame(
+        "The refused one sent again",
+        to(3, 587),
+        Reason::SubmissionLimitExceeded,
+    )
+    .frame(
+        "Data on 587",
+        to(1, 587).flags(TcpFlags::ACK),
+        Reason::MailSegment,
+    )
     .at_ms(11_250)
     .frame("587 in the next window", to(7, 587), Reason::Admitted)
 }
@@ -168,9 +242,8 @@ fn reset() -> Case {
          submission = \"block\"\nexcess = \"reset\"",
     );
     let v4 = |packet: Packet, port| attempt(packet.ipv4("203.0.113.1", "192.0.2.1"), port, 25);
-    let v6 = |packet: Packet, port| {
-        attempt(packet.ipv6("2001:db8:200::1", "2001:db8::1"), port, 25)
-    };
+    let v6 =
+        |packet: Packet, port| attempt(packet.ipv6("2001:db8:200::1", "2001:db8::1"), port, 25);
     let start = Packet::ethernet;
     let over = Reason::LimitExceeded;
     Case::new(
@@ -215,7 +288,11 @@ fn burst_zombie() -> Case {
     );
     for n in 0..40_u16 {
         let server = format!("192.0.2.{}", 100 + n);
-        let reason = if n < 10 { Reason::Admitted } else { Reason::LimitExceeded };
+        let reason = if n < 10 {
+            Reason::Admitted
+        } else {
+            Reason::LimitExceeded
+        };
         case = case.at_ms(u64::from(n) * 50).frame(
             format!("The zombie's attempt {}", n + 1),
             syn_from("203.0.113.66", 50_000 + n, &server, 25),
@@ -223,9 +300,21 @@ fn burst_zombie() -> Case {
         );
         let user = format!("203.0.113.{}", 100 + n);
         case = match n % 8 {
-            3 => case.frame("A user sends a mail", syn_from(&user, 50_000, "192.0.2.25", 587), Reason::Relayed),
-            5 => case.frame("A user calls a server directly", syn_from(&user, 50_000, &server, 25), Reason::Admitted),
-            7 => case.frame("The mail server delivers", syn_from("203.0.113.30", 50_000 + n, &server, 25), Reason::Allowed),
+            3 => case.frame(
+                "A user sends a mail",
+                syn_from(&user, 50_000, "192.0.2.25", 587),
+                Reason::Relayed,
+            ),
+            5 => case.frame(
+                "A user calls a server directly",
+                syn_from(&user, 50_000, &server, 25),
+                Reason::Admitted,
+            ),
+            7 => case.frame(
+                "The mail server delivers",
+                syn_from("203.0.113.30", 50_000 + n, &server, 25),
+                Reason::Allowed,
+            ),
             _ => case,
         };
     }
@@ -241,7 +330,11 @@ fn rotating_zombie() -> Case {
     );
     for n in 0..20_u32 {
         let source = format!("2001:db8:200:42{:02x}:{:x}::1", n * 13 % 256, n + 1);
-        let reason = if n < 10 { Reason::Admitted } else { Reason::LimitExceeded };
+        let reason = if n < 10 {
+            Reason::Admitted
+        } else {
+            Reason::LimitExceeded
+        };
         case = case.at_ms(u64::from(n) * 100).frame(
             format!("The zombie as {source}"),
             syn_from(&source, 50_000, "2001:db8::1", 25),

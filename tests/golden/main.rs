@@ -25,14 +25,16 @@ use std::{
 };
 
 use lychgate::{
-    engine::{Engine, Frame, Judgements, Reason, Verdict},
-    io::capture::{PcapWriter, Precision, Record, Writer},
+    engine::{Action, Engine, Frame, Judgements, Reason, Verdict},
+    io::capture::{PcapWriter, Precision, Reader, Record, Writer},
     policy::Policy,
     replay::{Captures, NamedPolicy, Outputs, Plan, replay},
     report,
     source::SourceTable,
     wire::Link,
 };
+
+use serde_json::Value;
 
 use case::{Case, Fixture};
 
@@ -62,9 +64,17 @@ fn every_frame_fares_as_its_sentence_says() {
 #[test]
 fn judging_frame_by_frame_or_all_at_once_is_the_same() {
     for case in cases() {
-        let frames: Vec<_> = case.frames.iter().map(|fixture| frame(&case, fixture)).collect();
+        let frames: Vec<_> = case
+            .frames
+            .iter()
+            .map(|fixture| frame(&case, fixture))
+            .collect();
         let mut together = Judgements::default();
         engine(&case).process(&frames, &mut together);
+        // An attempt's place in its batch is the only thing that may differ.
+        for verdict in &mut together.verdicts {
+            verdict.attempt = verdict.attempt.map(|_| 0);
+        }
         assert_eq!(together.verdicts, verdicts(&case), "{}", case.name);
     }
 }
@@ -72,9 +82,15 @@ fn judging_frame_by_frame_or_all_at_once_is_the_same() {
 #[test]
 fn every_reason_has_a_golden_case() {
     let cases = cases();
-    let seen: HashSet<Reason> =
-        cases.iter().flat_map(|case| &case.frames).map(|frame| frame.reason).collect();
-    let unseen: Vec<_> = Reason::ALL.iter().filter(|reason| !seen.contains(reason)).collect();
+    let seen: HashSet<Reason> = cases
+        .iter()
+        .flat_map(|case| &case.frames)
+        .map(|frame| frame.reason)
+        .collect();
+    let unseen: Vec<_> = Reason::ALL
+        .iter()
+        .filter(|reason| !seen.contains(reason))
+        .collect();
     assert!(unseen.is_empty(), "no golden frame for {unseen:?}");
 }
 
@@ -86,7 +102,7 @@ fn the_files_under_pcap_are_what_the_fixtures_and_the_replay_make() {
     for case in cases() {
         let wrong = wrong_verdicts(&case);
         assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-        let folder = Path::new("pcap").join(case.name);
+        let folder = folder(&case);
         if regenerate {
             fs::create_dir_all(&folder).unwrap();
         }
@@ -110,10 +126,82 @@ fn the_files_under_pcap_are_what_the_fixtures_and_the_replay_make() {
 fn three_workers_write_what_one_writes() {
     let scratch = tempfile::tempdir().unwrap();
     for case in cases() {
-        let folder = Path::new("pcap").join(case.name);
+        let folder = folder(&case);
         let (one, three) = (1, 3);
         let alone = make(&case, &folder, scratch.path(), one, false);
-        assert_eq!(alone, make(&case, &folder, scratch.path(), three, false), "{}", case.name);
+        assert_eq!(
+            alone,
+            make(&case, &folder, scratch.path(), three, false),
+            "{}",
+            case.name
+        );
+    }
+}
+
+#[test]
+fn the_report_counts_what_the_fixtures_say() {
+    for case in cases() {
+        let text = fs::read_to_string(folder(&case).join("expected.json")).unwrap();
+        let report: Value = serde_json::from_str(&text).unwrap();
+        for reason in Reason::ALL {
+            let frames = case
+                .frames
+                .iter()
+                .filter(|fixture| fixture.reason == *reason)
+                .count();
+            assert_eq!(
+                report["reasons"][reason.name()],
+                frames,
+                "{}: {reason:?}",
+                case.name
+            );
+        }
+        let of = |action| {
+            case.frames
+                .iter()
+                .filter(|fixture| fixture.action == action)
+                .count()
+        };
+        let unreadable = report["reasons"]["unreadable"].as_u64().unwrap();
+        let crossing = of(Action::Forward) as u64 - unreadable;
+        let frames = &report["frames"];
+        assert_eq!(frames["total"], case.frames.len(), "{}", case.name);
+        assert_eq!(frames["forwarded"], crossing, "{}", case.name);
+        assert_eq!(frames["dropped"], of(Action::Drop), "{}", case.name);
+        assert_eq!(frames["unreadable"], unreadable, "{}", case.name);
+        assert_eq!(frames["reset"], of(Action::Reset), "{}", case.name);
+        let Some(mail) = case.mail else { continue };
+        for (service, expected) in ["smtp", "submission"].into_iter().zip(mail) {
+            let counts = ["syn_frames", "attempts", "admitted", "refused"]
+                .map(|count| report["mail"][service][count].as_u64().unwrap());
+            assert_eq!(counts, expected, "{}: {service}", case.name);
+        }
+    }
+}
+
+#[test]
+fn what_crosses_crosses_untouched_and_the_rest_is_kept_apart() {
+    for case in cases() {
+        for (name, forwarded) in [("forwarded.pcapng", true), ("dropped.pcapng", false)] {
+            let mut reader = Reader::open(&folder(&case).join(name)).unwrap();
+            let must = |fixture: &&Fixture| (fixture.action == Action::Forward) == forwarded;
+            for fixture in case.frames.iter().filter(must) {
+                let record = reader.next().unwrap().expect("a frame is missing");
+                let expected = Record {
+                    time: fixture.time,
+                    link: case.link,
+                    bytes: &fixture.bytes,
+                    wire_length: fixture.wire_length,
+                };
+                assert_eq!(record, expected, "{}: {name}: {}", case.name, fixture.says);
+            }
+            assert_eq!(
+                reader.next().unwrap(),
+                None,
+                "{}: {name} holds too much",
+                case.name
+            );
+        }
     }
 }
 
@@ -124,8 +212,15 @@ fn no_folder_under_pcap_is_left_over() {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
         let is_case = entry.path().join("policy.toml").exists();
-        assert!(!is_case || known.contains(&name), "pcap/{name} has no fixture");
+        assert!(
+            !is_case || known.contains(&name),
+            "pcap/{name} has no fixture"
+        );
     }
+}
+
+fn folder(case: &Case) -> PathBuf {
+    Path::new("pcap").join(case.name)
 }
 
 /// One line for each frame that fares otherwise than written.
@@ -194,7 +289,11 @@ fn make(
     workers: usize,
     regenerate: bool,
 ) -> Vec<(&'static str, Vec<u8>)> {
-    let input = if case.link == Link::Ethernet { "input.pcapng" } else { "input.pcap" };
+    let input = if case.link == Link::Ethernet {
+        "input.pcapng"
+    } else {
+        "input.pcap"
+    };
     let built = build_input(case, &scratch.join(input));
     if regenerate {
         fs::write(folder.join(input), &built).unwrap();

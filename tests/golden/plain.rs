@@ -265,6 +265,21 @@ fn other_protocols() -> Case {
     )
 }
 
+/// A hello on a LAN at level 1 (ISO 10589 section 9.5).
+const ISIS_HELLO: &[u8] = &[
+    0x83, 27, 1, 0, 15, 1, 0, 0, 1, 2, 0, 0, 0, 0, 1, 0, 30, 0, 27, 64, 2, 0, 0, 0, 0, 1, 1,
+];
+
+/// A LACPDU: actor, partner, collector, terminator (IEEE 802.1AX section 6.4.2).
+fn lacp() -> Vec<u8> {
+    let mut unit = vec![0; 110];
+    (unit[0], unit[1]) = (1, 1);
+    for (at, kind, octets) in [(2, 1, 20), (22, 2, 20), (42, 3, 16)] {
+        (unit[at], unit[at + 1]) = (kind, octets);
+    }
+    unit
+}
+
 fn link_control() -> Case {
     Case::new(
         "link-control",
@@ -299,9 +314,7 @@ fn link_control() -> Case {
     )
     .frame(
         "IS-IS hello",
-        Packet::ethernet()
-            .llc(0xfe, 0xfe, 3)
-            .bytes(&[0x83, 27, 1, 0, 17, 1, 0, 0]),
+        Packet::ethernet().llc(0xfe, 0xfe, 3).bytes(ISIS_HELLO),
         Reason::LinkControl,
     )
     .frame(
@@ -392,6 +405,7 @@ fn syn_fin_rst() -> Case {
         syn_from("203.0.113.1", 9, "192.0.2.1", 80).flags(3),
         Reason::NotMail,
     )
+    .counts([7, 7, 1, 6], [0; 4])
 }
 
 fn source_routes() -> Case {
@@ -505,4 +519,5 @@ fn bad_checksums() -> Case {
         Packet::ethernet().ipv4("203.0.113.1", "192.0.2.1").bad_checksum().udp(6, 25).payload(8),
         Reason::NotMail,
     )
+    .counts([2, 2, 1, 1], [0; 4])
 }
