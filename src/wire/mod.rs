@@ -4,8 +4,39 @@
 //! one of the four cases of [`Decoded`]. A frame whose TCP ports are in plain sight and are not
 //! mail's crosses, however odd the rest of it is; a frame that could carry or rewrite a TCP header
 //! to a mail port where no one can see it is an [`Evasion`].
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `walk` | the walk over a frame: what has been learnt so far, and bounded reads |
+//! | `link`, `network`, `transport` | its three stretches, outermost first |
+//! | `triage` | the plain shapes, by hand, in a few nanoseconds |
+//! | `explain` | the same walk, told layer by layer |
+//! | `reset` | the answer to a refused segment |
+//! | `contract` | what holds for any bytes at all, for property tests and fuzzing |
+//!
+//! Nothing here allocates (except [`layers`], which writes text) and nothing here panics, whatever
+//! the bytes are. [`triage`] and [`decode`] agree on every frame that [`triage`] decides.
+//! TCP checksums are never looked at: offloads leave them unfinished on perfectly good segments.
+
+mod contract;
+mod explain;
+mod link;
+mod network;
+mod reset;
+#[cfg(test)]
+mod tests;
+mod transport;
+mod triage;
+mod walk;
 
 use std::net::IpAddr;
+
+#[doc(hidden)]
+pub use contract::check_contract;
+pub use explain::{Layer, layers};
+pub use reset::build_reset;
+pub use triage::{PlainSegment, Triage, triage};
+pub use walk::{decode, endpoints};
 
 /// TCP port of message transfer between servers (RFC 5321).
 pub const SMTP: u16 = 25;
@@ -125,6 +156,12 @@ impl TcpFlags {
     pub const RST: u16 = 0x04;
     /// The acknowledgement field counts.
     pub const ACK: u16 = 0x10;
+
+    /// The control bits out of a TCP header's 13th and 14th octets.
+    #[must_use]
+    pub const fn of_octets(octets: [u8; 2]) -> Self {
+        Self(u16::from_be_bytes(octets) & 0x01ff)
+    }
 
     /// Whether a bit is set.
     #[must_use]

@@ -1,0 +1,135 @@
+//! What holds for any bytes at all: the one list that property tests, the fuzz target and its
+//! corpus check.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::{
+    Decoded, Link, Segment, Service, TcpFlags, Triage, build_reset, decode, endpoints, layers,
+    triage,
+};
+
+const LINKS: [Link; 6] = [
+    Link::Ethernet,
+    Link::Ip,
+    Link::LinuxSll,
+    Link::LinuxSll2,
+    Link::Loopback,
+    Link::Ppp,
+];
+
+/// The concentrators of the contract: 2001:db8:64::1 (an AFTR) and 192.88.99.1 (a 6in4 relay).
+fn is_concentrator(address: IpAddr) -> bool {
+    address == IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0x64, 0, 0, 0, 0, 1))
+        || address == IpAddr::from([192, 88, 99, 1])
+}
+
+/// Checks everything that this module promises of any frame. The first octet of `data` chooses
+/// the link layer (low three bits) and how much the capture cut off (the rest, in steps of 8
+/// octets); the others are the frame.
+///
+/// # Panics
+/// Where a promise is broken.
+pub fn check_contract(data: &[u8]) {
+    let Some((&choice, frame)) = data.split_first() else {
+        return;
+    };
+    let link = LINKS[usize::from(choice & 7) % LINKS.len()];
+    let cut = u32::from(choice >> 3) * 8;
+    let wire_length = u32::try_from(frame.len())
+        .unwrap_or(u32::MAX)
+        .saturating_add(cut);
+
+    let decoded = decode(frame, wire_length, link, &is_concentrator);
+    if cut == 0 {
+        assert_ne!(decoded, Decoded::Unreadable, "nothing was cut off");
+    }
+    if link == Link::Ethernet {
+        check_triage(frame, &decoded);
+    }
+    let told = layers(frame, wire_length, link, &is_concentrator);
+    assert_eq!(told.last().map(|layer| layer.name), Some("decision"));
+
+    let outermost = endpoints(frame, link);
+    match &decoded {
+        Decoded::Segment(segment) => {
+            let outer = segment
+                .softwire
+                .map(|outer| (outer.source, outer.destination));
+            let inner = (segment.source, segment.destination);
+            assert_eq!(outermost, Some(outer.unwrap_or(inner)));
+            check_segment(frame, segment);
+            check_reset(frame, link, segment);
+        }
+        Decoded::Evasion(evasion) if evasion.endpoints.is_some() => {
+            assert_eq!(evasion.endpoints, outermost);
+        }
+        _ => {}
+    }
+}
+
+/// Triage agrees wherever it decides.
+fn check_triage(frame: &[u8], decoded: &Decoded) {
+    match triage(frame) {
+        Triage::NotMail => {
+            assert_eq!(*decoded, Decoded::Crosses(super::Crossing::NotMail));
+        }
+        Triage::Mail(plain) => {
+            assert_eq!(*decoded, Decoded::Segment(plain.segment(frame)));
+        }
+        Triage::Unsure => {}
+    }
+}
+
+/// A segment is about mail, and its header is where it says.
+fn check_segment(frame: &[u8], segment: &Segment) {
+    let ports = [segment.source_port, segment.destination_port];
+    assert!(
+        ports.iter().any(|&port| Service::of_port(port).is_some()),
+        "{segment:?}"
+    );
+    let tcp = &frame[usize::from(segment.tcp_offset)..];
+    assert_eq!(tcp[..2], segment.source_port.to_be_bytes());
+    assert_eq!(tcp[2..4], segment.destination_port.to_be_bytes());
+    assert!(segment.network_offset < segment.tcp_offset, "{segment:?}");
+    assert!(
+        segment.blemish.is_none() || segment.flags.is_attempt(),
+        "{segment:?}"
+    );
+}
+
+/// A reset decodes back, on the same link, to a RST with everything swapped; and a smaller buffer
+/// is refused rather than overrun.
+fn check_reset(frame: &[u8], link: Link, segment: &Segment) {
+    let mut out = vec![0; frame.len() + 128];
+    let Some(length) = build_reset(frame, link, segment, &mut out) else {
+        return;
+    };
+    assert_eq!(
+        build_reset(frame, link, segment, &mut vec![0; length - 1]),
+        None
+    );
+    let wire_length = u32::try_from(length).unwrap_or(u32::MAX);
+    let decoded = decode(&out[..length], wire_length, link, &is_concentrator);
+    let Decoded::Segment(reset) = decoded else {
+        panic!("a reset decodes to {decoded:?}");
+    };
+    assert!(reset.flags.has(TcpFlags::RST) && !reset.flags.has(TcpFlags::SYN));
+    assert_eq!(
+        (reset.source, reset.destination),
+        (segment.destination, segment.source)
+    );
+    assert_eq!(
+        (reset.source_port, reset.destination_port),
+        (segment.destination_port, segment.source_port)
+    );
+    assert_eq!(reset.vlans, segment.vlans);
+    assert_eq!(reset.payload_length, 0);
+    assert_eq!(
+        reset
+            .softwire
+            .map(|outer| (outer.source, outer.destination)),
+        segment
+            .softwire
+            .map(|outer| (outer.destination, outer.source))
+    );
+}

@@ -1,0 +1,114 @@
+//! What triage must decide by itself (it would be useless if it were always unsure), and what it
+//! must leave alone.
+
+use super::{build::*, *};
+
+fn plain(frame: &[u8]) -> Segment {
+    match triage(frame) {
+        Triage::Mail(plain) => plain.segment(frame),
+        other => panic!("expected a plain segment, got {other:?}"),
+    }
+}
+
+#[test]
+fn plain_attempts_are_decided_with_and_without_tags() {
+    for (ethertype, packet) in [
+        (0x0800, ipv4(TCP, &attempt())),
+        (0x86dd, ipv6(TCP, &attempt())),
+    ] {
+        let mut frames = vec![padded(ether(ethertype, &packet))];
+        for count in 1..=8 {
+            let mut frame = ether(0x88a8, &[]);
+            for level in 1..=count {
+                let inner = if level == count { ethertype } else { 0x8100 };
+                frame.extend(tag(0x6000 | level, inner, &[]));
+            }
+            frame.extend(&packet);
+            frames.push(frame);
+        }
+        for frame in frames {
+            assert_eq!(Decoded::Segment(plain(&frame)), ethernet(&frame));
+        }
+    }
+}
+
+#[test]
+fn plain_web_name_and_echo_traffic_is_decided() {
+    let bodies = [
+        (TCP, tcp((443, 51_000), ACK)),
+        (UDP, udp((51_000, 53), 30)),
+        (1, vec![8; 40]),
+        (58, vec![128; 40]),
+    ];
+    for (protocol, body) in bodies {
+        if protocol != 58 {
+            assert_eq!(
+                triage(&ether(0x0800, &ipv4(protocol, &body))),
+                Triage::NotMail
+            );
+        }
+        if protocol != 1 {
+            assert_eq!(
+                triage(&ether(0x86dd, &ipv6(protocol, &body))),
+                Triage::NotMail
+            );
+        }
+    }
+}
+
+#[test]
+fn blemished_attempts_are_left_to_the_decoder() {
+    let mut packet = ipv4(TCP, &attempt());
+    packet[11] ^= 1;
+    assert_eq!(triage(&padded(ether(0x0800, &packet))), Triage::Unsure);
+    for flags in [SYN | TcpFlags::FIN, SYN | TcpFlags::RST] {
+        let packet = ipv4(TCP, &tcp((40_000, 25), flags));
+        assert_eq!(triage(&padded(ether(0x0800, &packet))), Triage::Unsure);
+    }
+}
+
+#[test]
+fn fragments_options_extensions_and_tunnels_are_left_to_the_decoder() {
+    let web = tcp((40_000, 443), ACK);
+    let packets = [
+        ether(
+            0x0800,
+            &V4 {
+                fragment: 0x2000,
+                ..V4::default()
+            }
+            .around(&web),
+        ),
+        ether(
+            0x0800,
+            &V4 {
+                fragment: 0x0001,
+                ..V4::default()
+            }
+            .around(&web),
+        ),
+        ether(
+            0x0800,
+            &V4 {
+                options: vec![1; 4],
+                ..V4::default()
+            }
+            .around(&web),
+        ),
+        ether(0x86dd, &ipv6(0, &extension(0, 8, TCP, &web))),
+        ether(0x0800, &ipv4(UDP, &udp((40_000, 4789), 40))),
+        ether(0x0800, &ipv4(47, &web)),
+        ether(
+            0x8864,
+            &pppoe(&[&[0, 0x21], ipv4(TCP, &web).as_slice()].concat()),
+        ),
+    ];
+    for frame in packets {
+        assert_eq!(triage(&padded(frame)), Triage::Unsure);
+    }
+}
+
+#[test]
+fn a_plain_segment_is_small() {
+    assert!(size_of::<Triage>() <= 20, "{}", size_of::<Triage>());
+}
