@@ -50,7 +50,7 @@ pub struct ExplainArgs {
 /// Finds the frame and explains it.
 pub fn run(args: ExplainArgs) -> anyhow::Result<ExitCode> {
     let captures = args.captures.validated()?;
-    let policy = load_policy(&args.policy)?;
+    let policy = load_policy(&args.policy, args.json)?;
     let number = args.frame.get();
     let found = match replay::explain(&captures, &policy, number)? {
         Sought::Found(found) => found,

@@ -4,6 +4,7 @@
 //! 2 the arguments or an input cannot be used, or an output cannot be written. An error is printed
 //! once, on standard error, as `lychgate: what: why`.
 
+mod check;
 mod completions;
 mod explain;
 mod manual;
@@ -15,10 +16,11 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 
-use anyhow::Context;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueHint};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{
     policy::Policy,
@@ -57,6 +59,7 @@ enum Command {
     Replay(replay::ReplayArgs),
     Explain(explain::ExplainArgs),
     Synth(synth::SynthArgs),
+    Check(check::CheckArgs),
     Completions(completions::CompletionsArgs),
     Manual(manual::ManualArgs),
 }
@@ -67,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Synth(args) => synth::run(args),
+        Command::Check(args) => check::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Manual(args) => manual::run(args),
     };
@@ -151,10 +155,46 @@ fn is_standard_stream(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Loads a policy whole or not at all.
-fn load_policy(path: &Path) -> anyhow::Result<NamedPolicy> {
-    let policy = Policy::load(path).with_context(|| format!("{}", path.display()))?;
-    Ok(NamedPolicy { name: path.display().to_string(), policy: Arc::new(policy) })
+/// Loads a policy whole or not at all. Its mistakes are printed as they stand in the file, its
+/// warnings too unless `quiet`.
+fn load_policy(path: &Path, quiet: bool) -> anyhow::Result<NamedPolicy> {
+    let bar = progress_bar(quiet);
+    let loaded = Policy::load(path, &mut |progress| {
+        bar.set_length(progress.octets_total);
+        bar.set_position(progress.octets);
+    });
+    bar.finish_and_clear();
+    let file = path.display();
+    let (policy, diagnostics) = match loaded {
+        Ok((policy, warnings)) => (Some(policy), warnings),
+        Err(diagnostics) => (None, diagnostics),
+    };
+    if !diagnostics.0.is_empty() && (policy.is_none() || !quiet) {
+        anstream::eprintln!("{}\n", diagnostics.render(true));
+    }
+    match policy {
+        Some(policy) => Ok(NamedPolicy { name: file.to_string(), policy: Arc::new(policy) }),
+        None => anyhow::bail!("{file}: the policy is refused; `lychgate check {file}` tells all about it"),
+    }
+}
+
+/// A bar on a terminal, nothing elsewhere.
+fn progress_bar(quiet: bool) -> ProgressBar {
+    if quiet || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::no_length().with_style(bar_style(true));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+fn bar_style(is_length_known: bool) -> ProgressStyle {
+    let template = if is_length_known {
+        "{bar:40} {percent:>3} %  {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} to go"
+    } else {
+        "{spinner} {binary_bytes}, {binary_bytes_per_sec}, {elapsed}"
+    };
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 #[cfg(test)]

@@ -2,18 +2,20 @@
 
 use std::{
     fs,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     num::NonZeroUsize,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Duration,
 };
 
 use anyhow::Context;
 use clap::{Args, ColorChoice, ValueHint};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
-use super::{CaptureArgs, UNUSABLE, colored_stderr, colored_stdout, is_standard_stream, load_policy};
+use super::{
+    CaptureArgs, UNUSABLE, bar_style, colored_stderr, colored_stdout, is_standard_stream, load_policy,
+    progress_bar,
+};
 use crate::{
     io::capture::Progress,
     replay::{self, Captures, Outputs, Pending, Plan, ReplayError, Summary},
@@ -96,10 +98,11 @@ pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     refuse_clashes(&captures, policies, &outputs)?;
     let to_stdout = outputs.iter().any(|path| is_standard_stream(path));
 
+    let load = |path: &Path| load_policy(path, args.quiet);
     let plan = Plan {
         captures,
-        policy: load_policy(&args.policy)?,
-        compare: args.compare.as_deref().map(load_policy).transpose()?,
+        policy: load(&args.policy)?,
+        compare: args.compare.as_deref().map(load).transpose()?,
         seed: args.seed,
         workers: args.workers,
         outputs: Outputs { forwarded: args.forwarded, dropped: args.dropped },
@@ -186,34 +189,15 @@ fn print(summary: &Summary, top: usize, color: ColorChoice, to_stdout: bool) -> 
     }
 }
 
-/// A bar on a terminal, nothing elsewhere.
-fn progress_bar(quiet: bool) -> ProgressBar {
-    if quiet || !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::no_length();
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
-}
-
+/// Moves the bar on; turns it into a spinner where the end is not known.
 fn advance(bar: &ProgressBar, progress: Progress) {
     if bar.is_hidden() {
         return;
     }
-    if bar.length().is_none() {
-        bar.set_style(style(progress.total.is_some()));
-        if let Some(total) = progress.total {
-            bar.set_length(total);
-        }
+    match progress.total {
+        Some(total) => bar.set_length(total),
+        None if bar.position() == 0 => bar.set_style(bar_style(false)),
+        None => {}
     }
     bar.set_position(progress.read);
-}
-
-fn style(is_length_known: bool) -> ProgressStyle {
-    let template = if is_length_known {
-        "{bar:40} {percent:>3} %  {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} to go"
-    } else {
-        "{spinner} {binary_bytes}, {binary_bytes_per_sec}, {elapsed}"
-    };
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

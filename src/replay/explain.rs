@@ -112,7 +112,7 @@ fn explanation(batch: &Batch, named: &NamedPolicy, number: u64, log: &Log) -> Ex
     };
     let owner = member.map(|member| Owner {
         key: member.key,
-        name: member.name.map(str::to_owned),
+        name: policy.name_of(member.key).map(str::to_owned),
         vlans: member.vlans.map(<[u16]>::to_vec),
         class: policy.class(member.class).clone(),
     });

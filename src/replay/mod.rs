@@ -41,7 +41,7 @@ pub use tally::{FrameTotals, ReasonTally, ServiceTally, SourceTally, Tally};
 use crate::{
     engine::{Counters, Engine, Reason},
     io::capture::{CaptureError, Progress},
-    policy::{Policy, Role},
+    policy::Policy,
     source::SourceTable,
 };
 use sink::Sink;
@@ -149,7 +149,7 @@ fn summary(
     let row = |(key, tally): (ipnet::IpNet, SourceTally)| SourceRow {
         key,
         class: class_name(tally.class),
-        name: name_of(policy, key),
+        name: policy.name_of(key).map(str::to_owned),
         tally,
     };
     let counter = |(reason, direction, class, frames): (_, _, Option<_>, _)| CounterRow {
@@ -168,12 +168,5 @@ fn summary(
         series: tally.series,
         first_refusal: tally.first_refusal,
         comparison,
-    }
-}
-
-fn name_of(policy: &Policy, key: ipnet::IpNet) -> Option<String> {
-    match policy.role(key.addr()) {
-        Role::Subscriber(member) => member.name.map(str::to_owned),
-        _ => None,
     }
 }

@@ -90,7 +90,7 @@ fn reasons(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
         let style = if fate == "forward" { Style::new() } else { STOPPED };
         let (count, name) = (words::thousands(tally.total()), reason.name());
         let classes = words::by_class(&summary.counters, *reason, CLASSES_MAX);
-        let line = format!("{style}{count:>15}  {name:<28} {fate:<8}{style:#} {FAINT}{classes}{FAINT:#}");
+        let line = format!("{style}{count:>15}  {name:<28} {fate:<14}{style:#} {FAINT}{classes}{FAINT:#}");
         writeln!(out, "{line}")?;
     }
     Ok(())
