@@ -123,6 +123,20 @@ enum Profile {
 /// # Errors
 /// An option makes no sense with the others, or a file cannot be written.
 pub fn run(args: SynthArgs) -> Result<ExitCode> {
+    let outputs = [
+        Some(&args.output),
+        args.uplink.as_ref(),
+        args.policy_out.as_ref(),
+    ];
+    let outputs: Vec<_> = outputs.into_iter().flatten().collect();
+    for (index, output) in outputs.iter().enumerate() {
+        let twice = outputs[..index].contains(output);
+        ensure!(
+            !twice,
+            "{}: is given for two outputs; give each its own file",
+            output.display()
+        );
+    }
     match args.profile {
         Profile::Mixed | Profile::Syn => run_profile(&args)?,
         _ => run_network(&args)?,
@@ -133,10 +147,8 @@ pub fn run(args: SynthArgs) -> Result<ExitCode> {
 fn run_network(args: &SynthArgs) -> Result<()> {
     let settings = settings(args)?;
     let traffic = Traffic::new(&settings);
-    if let Some(path) = &args.policy_out {
-        write_policy(path, &traffic.network().policy())?;
-    }
     let mut outputs = Outputs::create(args)?;
+    write_policy(args, &traffic.network().policy())?;
     let bar = progress_bar(
         settings.duration.as_millis() as u64,
         "{elapsed_precise} {wide_bar} {percent} %",
@@ -184,11 +196,9 @@ fn run_profile(args: &SynthArgs) -> Result<()> {
             Box::new(Syn::new(args.seed, sources))
         }
     };
-    if let Some(path) = &args.policy_out {
-        write_policy(path, profile::profile_policy())?;
-    }
     let frames = args.frames.unwrap_or(PROFILE_FRAMES);
     let mut outputs = Outputs::create(args)?;
+    write_policy(args, profile::profile_policy())?;
     let bar = progress_bar(
         frames,
         "{elapsed_precise} {wide_bar} {human_pos} of {human_len} frames",
@@ -249,12 +259,13 @@ fn settings(args: &SynthArgs) -> Result<Settings> {
     })
 }
 
-fn write_policy(path: &Path, text: &str) -> Result<()> {
+fn write_policy(args: &SynthArgs, text: &str) -> Result<()> {
+    let Some(path) = &args.policy_out else {
+        return Ok(());
+    };
     fs::write(path, text).with_context(|| {
-        format!(
-            "{}: the policy cannot be written; check the directory and its rights",
-            path.display()
-        )
+        let path = path.display();
+        format!("{path}: the policy cannot be written; check the directory and its rights")
     })
 }
 

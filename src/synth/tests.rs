@@ -1,9 +1,19 @@
-use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
+use clap::ValueEnum;
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 
 use super::*;
+use crate::{
+    engine::{Effect, Engine, Frame, Judgements, Reason},
+    policy::Policy,
+    source::SourceTable,
+    wire::Link,
+};
 
 fn settings() -> Settings {
     Settings {
@@ -92,9 +102,107 @@ fn one_more_zombie_changes_nothing_in_anybody_elses_day() {
     assert_eq!(without, with);
 }
 
+/// How many frames got each verdict under the policy that fits.
+fn judge(traffic: impl Iterator<Item = Sent>, policy: &str) -> HashMap<Reason, usize> {
+    let (policy, _) = Policy::from_toml("test", policy).unwrap();
+    let sources = Arc::new(SourceTable::new(policy.capacity(), Some(0)));
+    let mut engine = Engine::new(Arc::new(policy), sources);
+    let mut judgements = Judgements::default();
+    let mut reasons = HashMap::new();
+    for sent in traffic {
+        let frame = Frame {
+            bytes: &sent.bytes,
+            wire_length: sent.bytes.len() as u32,
+            link: Link::Ethernet,
+            direction: Some(sent.direction),
+            time: sent.time,
+        };
+        engine.process(&[frame], &mut judgements);
+        *reasons.entry(judgements.verdicts[0].reason).or_default() += 1;
+    }
+    reasons
+}
+
 #[test]
-fn every_frame_parses_to_its_end_in_every_encapsulation() {
-    use clap::ValueEnum;
+fn in_every_encapsulation_zombies_are_refused_and_nothing_is_malformed() {
+    for &encapsulation in Encapsulation::value_variants() {
+        let traffic = Traffic::new(&Settings {
+            encapsulation,
+            ..settings()
+        });
+        let policy = traffic.network().policy();
+        let mut reasons = judge(traffic, &policy);
+        let refused = reasons.remove(&Reason::LimitExceeded).unwrap_or(0);
+        assert!(refused > 300, "{encapsulation:?}: {refused} refused");
+        // Behind DS-Lite, whatever is inside the softwire is charged to the outer subscriber.
+        let strangers = reasons.remove(&Reason::Stranger).unwrap_or(0);
+        let recognised = strangers > 200 || encapsulation == Encapsulation::DsLite;
+        assert!(recognised, "{encapsulation:?}: {strangers} from strangers");
+        for harmless in [
+            Reason::NotMail,
+            Reason::LinkControl,
+            Reason::MailSegment,
+            Reason::InboundMail,
+            Reason::Allowed,
+            Reason::Admitted,
+            Reason::Relayed,
+        ] {
+            let frames = reasons.remove(&harmless);
+            assert!(
+                frames > Some(5),
+                "{encapsulation:?}: {frames:?} {harmless:?}"
+            );
+        }
+        assert!(reasons.is_empty(), "{encapsulation:?}: {reasons:?}");
+    }
+}
+
+#[test]
+fn users_and_businesses_are_never_refused() {
+    let duration = Duration::from_secs(600);
+    let zombies = Zombies::default();
+    let traffic = Traffic::new(&Settings {
+        duration,
+        zombies,
+        ..settings()
+    });
+    let policy = traffic.network().policy();
+    let reasons = judge(traffic, &policy);
+    let refused: Vec<_> = reasons
+        .iter()
+        .filter(|(reason, _)| reason.effect() != Effect::Forward)
+        .collect();
+    assert!(refused.is_empty(), "{refused:?}");
+    assert!(
+        reasons[&Reason::Allowed] > 300 && reasons[&Reason::Relayed] > 50,
+        "{reasons:?}"
+    );
+}
+
+#[test]
+fn the_profiles_policy_fits_the_profiles() {
+    let mixed: Box<dyn profile::Profile> = Box::new(profile::Mixed::new(1));
+    let syn: Box<dyn profile::Profile> = Box::new(profile::Syn::new(1, 1000));
+    for (mut profile, attempts) in [(mixed, 450..550), (syn, 10_000..10_001)] {
+        let sent = (0..10_000).map(|number| {
+            let mut bytes = Vec::new();
+            let direction = profile.write_next(&mut bytes);
+            Sent {
+                time: START + number * 1000,
+                direction,
+                bytes,
+            }
+        });
+        let mut reasons = judge(sent, profile::profile_policy());
+        let admitted = reasons.remove(&Reason::Admitted).unwrap_or(0);
+        assert!(attempts.contains(&admitted), "{admitted} admitted");
+        reasons.remove(&Reason::NotMail);
+        assert!(reasons.is_empty(), "{reasons:?}");
+    }
+}
+
+#[test]
+fn every_frame_fits_and_parses_in_every_encapsulation() {
     for &encapsulation in Encapsulation::value_variants() {
         let duration = Duration::from_secs(15);
         let settings = Settings {
