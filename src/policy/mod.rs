@@ -1,8 +1,33 @@
 //! What the provider wants: a validated, immutable snapshot made from a TOML file and lists.
+//!
+//! A [`Policy`] answers what an address is ([`Policy::role`]) and what a class wants
+//! ([`Policy::class`]); everything else in it is decided once, when it is loaded. It is made
+//! whole or not at all: loading finds every mistake in the files in one run and says where it
+//! stands and how to put it right ([`Diagnostics`]).
+//!
+//! What happens to frames is the engine's business; this module knows addresses, not packets.
+
+mod address_map;
+mod diagnostic;
+mod file;
+mod lists;
+mod load;
+mod reader;
+mod resolve;
+mod subscribers;
+mod value;
 
 use std::{net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, ROW_MISTAKES_SHOWN, Severity};
+pub use file::{CAPACITY_DEFAULT, CAPACITY_MAX, CLASSES_MAX, SHAPES, VLANS_MAX};
+pub use lists::{COLUMNS, Progress};
+pub use reader::Shape;
+pub use value::{CONNECTIONS_MAX, WINDOW_MAX, WINDOW_MIN, window_text};
+
+use address_map::AddressMap;
 
 /// Index of a class in a policy, in file order from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,7 +86,38 @@ pub struct Class {
     pub observe: bool,
 }
 
-/// Whose address it is.
+/// Subscriber addresses with a class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// The addresses.
+    pub prefix: IpNet,
+    /// The class of its subscribers, unless they have one of their own.
+    pub class: ClassId,
+    /// How many bits of an address tell one subscriber from another.
+    pub subscriber_prefix: u8,
+    /// VLAN identifiers its frames must carry, outermost first, if it names any.
+    pub vlans: Option<Vec<u16>>,
+}
+
+impl Pool {
+    /// How many subscribers it can hold: 2 to the power of this.
+    #[must_use]
+    pub fn subscribers_log2(&self) -> u8 {
+        self.subscriber_prefix
+            .saturating_sub(self.prefix.prefix_len())
+    }
+}
+
+/// The network interfaces that the box sits between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// Towards subscribers.
+    pub access: String,
+    /// Towards the internet.
+    pub uplink: String,
+}
+
+/// Whose address it is. The subscriber's name, if it has one, is [`Policy::name_of`] the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member<'a> {
     /// The accounting key: the subscriber's address or prefix, or a named subscriber's first one.
@@ -70,8 +126,6 @@ pub struct Member<'a> {
     pub class: ClassId,
     /// VLAN identifiers the pool's frames must carry (outermost first), if the pool names any.
     pub vlans: Option<&'a [u16]>,
-    /// The subscriber's name, if the policy gives one.
-    pub name: Option<&'a str>,
 }
 
 /// What an address is to the policy.
@@ -90,13 +144,212 @@ pub enum Role<'a> {
 /// The snapshot. Built whole, never changed.
 #[derive(Debug)]
 pub struct Policy {
-    // filled by policy/load.rs
+    /// Address to index into `entries`.
+    map: AddressMap,
+    /// Few even for a million subscribers: those who differ only in their address share one.
+    entries: Vec<Entry>,
+    names: Names,
+    subscribers: usize,
+    pools: Vec<Pool>,
+    classes: Vec<Class>,
+    relays: Vec<IpNet>,
+    relay_limit: Option<Limit>,
+    concentrators: Vec<IpNet>,
+    observe: bool,
+    ports: Option<Ports>,
+    capacity: usize,
+    full: Fallback,
+    strangers: Fallback,
+}
+
+/// What the address map's values stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Entry {
+    Stranger,
+    Relay,
+    Concentrator,
+    Subscriber { class: ClassId, pool: u32, key: Key },
+}
+
+/// How an address becomes an accounting key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    /// Its first bits.
+    Masked(u8),
+    /// Whatever it is, this: one of several prefixes of a subscriber.
+    Fixed(IpNet),
 }
 
 impl Policy {
     /// What an address is, by longest prefix.
+    #[inline]
     #[must_use]
-    pub fn role(&self, _address: IpAddr) -> Role<'_> {
-        Role::Stranger
+    pub fn role(&self, address: IpAddr) -> Role<'_> {
+        match self.entries.get(self.map.get(address) as usize) {
+            Some(&Entry::Subscriber { class, pool, key }) => Role::Subscriber(Member {
+                key: key.of(address),
+                class,
+                vlans: self
+                    .pools
+                    .get(pool as usize)
+                    .and_then(|pool| pool.vlans.as_deref()),
+            }),
+            Some(Entry::Relay) => Role::Relay,
+            Some(Entry::Concentrator) => Role::Concentrator,
+            Some(Entry::Stranger) | None => Role::Stranger,
+        }
+    }
+
+    /// The class behind an identifier that this policy gave.
+    ///
+    /// # Panics
+    ///
+    /// If the identifier is another policy's and this one has fewer classes.
+    #[inline]
+    #[must_use]
+    pub fn class(&self, id: ClassId) -> &Class {
+        &self.classes[usize::from(id.0)]
+    }
+
+    /// Every class, in file order: the one at index `i` is `ClassId(i)`.
+    #[must_use]
+    pub fn classes(&self) -> &[Class] {
+        &self.classes
+    }
+
+    /// Every pool, in file order.
+    #[must_use]
+    pub fn pools(&self) -> &[Pool] {
+        &self.pools
+    }
+
+    /// The relays' addresses, in file order.
+    #[must_use]
+    pub fn relays(&self) -> &[IpNet] {
+        &self.relays
+    }
+
+    /// The limit of each subscriber towards all relays together, if there is one.
+    #[must_use]
+    pub fn relay_limit(&self) -> Option<Limit> {
+        self.relay_limit
+    }
+
+    /// The softwire concentrators' addresses, in file order.
+    #[must_use]
+    pub fn concentrators(&self) -> &[IpNet] {
+        &self.concentrators
+    }
+
+    /// Whether any softwire is looked into.
+    #[inline]
+    #[must_use]
+    pub fn has_concentrators(&self) -> bool {
+        !self.concentrators.is_empty()
+    }
+
+    /// Whether the policy as a whole judges and counts, but forwards.
+    #[inline]
+    #[must_use]
+    pub fn observe(&self) -> bool {
+        self.observe
+    }
+
+    /// The network interfaces, if the policy names them.
+    #[must_use]
+    pub fn ports(&self) -> Option<&Ports> {
+        self.ports.as_ref()
+    }
+
+    /// How many sources the table holds at once.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// What becomes of attempts that find the source table full.
+    #[inline]
+    #[must_use]
+    pub fn full(&self) -> Fallback {
+        self.full
+    }
+
+    /// What becomes of outbound mail from addresses in no pool.
+    #[inline]
+    #[must_use]
+    pub fn strangers(&self) -> Fallback {
+        self.strangers
+    }
+
+    /// The name of the subscriber with this accounting key, if it has one.
+    #[must_use]
+    pub fn name_of(&self, key: IpNet) -> Option<&str> {
+        self.names.get(key)
+    }
+
+    /// How many subscribers the policy and its lists name one by one.
+    #[must_use]
+    pub fn subscribers(&self) -> usize {
+        self.subscribers
+    }
+
+    /// Memory for looking up addresses, in octets.
+    #[must_use]
+    pub fn address_octets(&self) -> usize {
+        self.map.octets() + size_of_val(&*self.entries) + self.names.octets()
     }
 }
+
+impl Key {
+    #[inline]
+    fn of(self, address: IpAddr) -> IpNet {
+        match self {
+            // The length is never beyond the family's, or the address itself would be the key.
+            Self::Masked(length) => {
+                IpNet::new(address, length).map_or_else(|_| address.into(), |net| net.trunc())
+            }
+            Self::Fixed(key) => key,
+        }
+    }
+}
+
+/// Names by accounting key, end to end in one text.
+#[derive(Debug, Default)]
+struct Names {
+    text: String,
+    /// Sorted by key; a name ends where the next one begins.
+    begins: Vec<(IpNet, u32)>,
+}
+
+impl Names {
+    fn new(mut names: Vec<(IpNet, Box<str>)>) -> Self {
+        names.sort_unstable_by_key(|&(key, _)| key);
+        let mut text = String::with_capacity(names.iter().map(|(_, name)| name.len()).sum());
+        let mut begins = Vec::with_capacity(names.len());
+        for (key, name) in names {
+            begins.push((key, u32::try_from(text.len()).unwrap_or(u32::MAX)));
+            text.push_str(&name);
+        }
+        Self { text, begins }
+    }
+
+    fn get(&self, key: IpNet) -> Option<&str> {
+        let index = self
+            .begins
+            .binary_search_by_key(&key, |&(key, _)| key)
+            .ok()?;
+        let begin = self.begins[index].1 as usize;
+        let end = self
+            .begins
+            .get(index + 1)
+            .map_or(self.text.len(), |&(_, end)| end as usize);
+        self.text.get(begin..end)
+    }
+
+    fn octets(&self) -> usize {
+        self.text.capacity() + self.begins.capacity() * size_of::<(IpNet, u32)>()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,299 @@
+//! Reads tables of a TOML file key by key, and says what is wrong with each.
+//!
+//! A [`Section`] is opened with its [`Shape`]: the keys it may have. Keys it may not have are
+//! reported at once, with the nearest known one. A [`Value`] is asked for what it should be; if it
+//! isn't, the answer is `None` and the mistake is in the report, so that reading goes on.
+
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::{Remark, Report, Spot};
+
+/// The keys that a table may have.
+#[derive(Debug)]
+pub struct Shape {
+    /// How the table is called in messages and in the documentation, like `[class.NAME]`.
+    pub title: &'static str,
+    /// Every key it may have.
+    pub keys: &'static [&'static str],
+}
+
+/// A table with its place and shape.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Section<'a> {
+    table: &'a DeTable<'a>,
+    shape: &'static Shape,
+    /// Its header, or the whole of an inline table.
+    pub(super) spot: Spot,
+}
+
+/// The value of a key, or one element of an array.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Value<'a> {
+    value: &'a DeValue<'a>,
+    /// The key's name.
+    pub(super) name: &'a str,
+    /// Where the value stands.
+    pub(super) spot: Spot,
+}
+
+impl<'a> Section<'a> {
+    /// Opens a table; keys that its shape doesn't have are reported, those of `shapes` with the
+    /// table where they belong.
+    pub(super) fn open(
+        table: &'a DeTable<'a>,
+        spot: Spot,
+        shape: &'static Shape,
+        shapes: &[&'static Shape],
+        report: &mut Report,
+    ) -> Self {
+        for (key, _) in table.iter() {
+            if !shape.keys.contains(&key.get_ref().as_ref()) {
+                let spot = Spot::new(spot.file, key.span());
+                report.error(spot, || unknown_key(key.get_ref(), shape, shapes));
+            }
+        }
+        Self { table, shape, spot }
+    }
+
+    /// The value of a key, if the table has it.
+    pub(super) fn get(&self, name: &'static str) -> Option<Value<'a>> {
+        debug_assert!(
+            self.shape.keys.contains(&name),
+            "{name} is not in {}",
+            self.shape.title
+        );
+        let (key, value) = self.table.get_key_value(name)?;
+        let spot = Spot::new(self.spot.file, value.span());
+        // Tables without a header of their own have no place but their key's.
+        let spot = if spot.start == spot.end {
+            Spot::new(self.spot.file, key.span())
+        } else {
+            spot
+        };
+        Some(Value {
+            value: value.get_ref(),
+            name,
+            spot,
+        })
+    }
+
+    /// The value of a key that the table must have.
+    pub(super) fn require(
+        &self,
+        name: &'static str,
+        example: &str,
+        report: &mut Report,
+    ) -> Option<Value<'a>> {
+        let value = self.get(name);
+        if value.is_none() {
+            report.missing(self.spot, || {
+                Remark::new(
+                    format!("`{name}` is missing in {}", self.shape.title),
+                    format!("add `{name} = {example}`"),
+                )
+            });
+        }
+        value
+    }
+}
+
+impl<'a> Value<'a> {
+    /// Every entry of a table whose keys are names of the user's choice.
+    pub(super) fn entries(self, report: &mut Report) -> Vec<(Value<'a>, Spot)> {
+        let DeValue::Table(table) = self.value else {
+            return self.wrong_type("a table", report).unwrap_or_default();
+        };
+        let entry = |(key, value): (&'a toml::Spanned<_>, &'a toml::Spanned<DeValue<'a>>)| {
+            let key_spot = Spot::new(self.spot.file, key.span());
+            let spot = Spot::new(self.spot.file, value.span());
+            let name: &std::borrow::Cow<'a, str> = key.get_ref();
+            (
+                Value {
+                    value: value.get_ref(),
+                    name: name.as_ref(),
+                    spot,
+                },
+                key_spot,
+            )
+        };
+        table.iter().map(entry).collect()
+    }
+
+    /// A table of a known shape.
+    pub(super) fn section(
+        self,
+        shape: &'static Shape,
+        shapes: &[&'static Shape],
+        report: &mut Report,
+    ) -> Option<Section<'a>> {
+        match self.value {
+            DeValue::Table(table) => Some(Section::open(table, self.spot, shape, shapes, report)),
+            _ => self.wrong_type("a table", report),
+        }
+    }
+
+    /// The elements of an array.
+    pub(super) fn array(self, of: &str, report: &mut Report) -> Vec<Value<'a>> {
+        let DeValue::Array(array) = self.value else {
+            return self
+                .wrong_type(&format!("an array of {of}"), report)
+                .unwrap_or_default();
+        };
+        let element = |value: &'a toml::Spanned<DeValue<'a>>| Value {
+            value: value.get_ref(),
+            name: self.name,
+            spot: Spot::new(self.spot.file, value.span()),
+        };
+        array.iter().map(element).collect()
+    }
+
+    /// A string.
+    pub(super) fn string(self, report: &mut Report) -> Option<&'a str> {
+        self.as_str()
+            .or_else(|| self.wrong_type("a string", report))
+    }
+
+    /// The string, if it is one.
+    pub(super) fn as_str(self) -> Option<&'a str> {
+        self.value.as_str()
+    }
+
+    /// The integer, if it is one that fits.
+    pub(super) fn as_integer(self) -> Option<i128> {
+        let integer = self.value.as_integer()?;
+        i128::from_str_radix(&integer.as_str().replace('_', ""), integer.radix()).ok()
+    }
+
+    /// Whether it is a table.
+    pub(super) fn is_table(self) -> bool {
+        self.value.is_table()
+    }
+
+    /// Whether it is an integer.
+    pub(super) fn is_integer(self) -> bool {
+        self.value.is_integer()
+    }
+
+    /// An integer within a range.
+    pub(super) fn integer(
+        self,
+        range: std::ops::RangeInclusive<u32>,
+        what: &str,
+        report: &mut Report,
+    ) -> Option<u32> {
+        if !self.value.is_integer() {
+            return self.wrong_type("an integer", report);
+        }
+        let number = self
+            .as_integer()
+            .and_then(|number| u32::try_from(number).ok());
+        let number = number.filter(|number| range.contains(number));
+        if number.is_none() {
+            let text = report.text(self.spot);
+            report.error(self.spot, || {
+                let (low, high) = (range.start(), range.end());
+                Remark::new(
+                    format!("`{}` is {text}, but {what} from {low} to {high}", self.name),
+                    format!("choose a number from {low} to {high}"),
+                )
+            });
+        }
+        number
+    }
+
+    /// One of several words.
+    pub(super) fn word<T: Copy>(self, words: &[(&str, T)], report: &mut Report) -> Option<T> {
+        let names = words
+            .iter()
+            .map(|(word, _)| format!("\"{word}\""))
+            .collect::<Vec<_>>();
+        let Some(text) = self.as_str() else {
+            return self.wrong_type(&names.join(" or "), report);
+        };
+        let found = words
+            .iter()
+            .find(|(word, _)| *word == text)
+            .map(|&(_, meaning)| meaning);
+        if found.is_none() {
+            report.error(self.spot, || {
+                let nearest = nearest(text, words.iter().map(|(word, _)| *word));
+                Remark::new(
+                    format!("`{}` cannot be \"{text}\"", self.name),
+                    match nearest {
+                        Some(word) => format!("did you mean \"{word}\"?"),
+                        None => format!("write {}", names.join(" or ")),
+                    },
+                )
+            });
+        }
+        found
+    }
+
+    /// Reports that the value is of the wrong type.
+    pub(super) fn wrong_type<T>(self, expected: &str, report: &mut Report) -> Option<T> {
+        report.error(self.spot, || {
+            let found = self.value.type_str();
+            let article = if found.starts_with(['a', 'i']) {
+                "an"
+            } else {
+                "a"
+            };
+            Remark::new(
+                format!("`{}` must be {expected}, not {article} {found}", self.name),
+                match (expected, self.value) {
+                    ("a string", DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_)) => {
+                        "put it in quotes".to_owned()
+                    }
+                    ("an integer", DeValue::String(_)) => "write it without quotes".to_owned(),
+                    (array, DeValue::String(_)) if array.starts_with("an array") => {
+                        "put it in brackets: [\"…\"]".to_owned()
+                    }
+                    ("a table", DeValue::Array(_)) => {
+                        format!("write [{0}] once, not [[{0}]]", self.name)
+                    }
+                    (array, DeValue::Table(_)) if array.starts_with("an array of tables") => {
+                        format!("write [[{0}]] with double brackets", self.name)
+                    }
+                    _ => "see docs/policy.md for what this key takes".to_owned(),
+                },
+            )
+        });
+        None
+    }
+}
+
+/// A key that a table doesn't have: a slip of the pen, or one that belongs elsewhere.
+fn unknown_key(key: &str, shape: &Shape, shapes: &[&Shape]) -> Remark {
+    let elsewhere = shapes.iter().find(|other| other.keys.contains(&key));
+    let remedy = match (nearest(key, shape.keys.iter().copied()), elsewhere) {
+        (Some(near), _) => format!("did you mean `{near}`?"),
+        (None, Some(other)) if other.title == TOP_TITLE => {
+            format!("`{key}` belongs at the top of the file, before the first [table]")
+        }
+        (None, Some(other)) => format!("`{key}` belongs in {}", other.title),
+        (None, None) => format!("{} takes: {}", shape.title, shape.keys.join(", ")),
+    };
+    Remark::new(format!("unknown key `{key}` in {}", shape.title), remedy)
+}
+
+/// How the table of the keys outside of all tables is called.
+pub(super) const TOP_TITLE: &str = "the policy";
+
+/// The candidate that the user probably meant.
+pub(super) fn nearest<'n>(
+    text: &str,
+    candidates: impl IntoIterator<Item = &'n str>,
+) -> Option<&'n str> {
+    let text: String = text.chars().take(64).collect::<String>().to_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| {
+            (
+                strsim::damerau_levenshtein(&text, &candidate.to_lowercase()),
+                candidate,
+            )
+        })
+        .filter(|&(distance, candidate)| distance * 3 <= candidate.chars().count().max(3))
+        .min_by_key(|&(distance, _)| distance)
+        .map(|(_, candidate)| candidate)
+}
