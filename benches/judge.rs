@@ -31,7 +31,6 @@ use lychgate::{
 };
 
 const BATCH: usize = 64;
-const SYN_SOURCES: u32 = 1_000_000;
 const RECORDS: usize = 1 << 20;
 
 #[derive(Parser)]
@@ -42,6 +41,12 @@ struct Options {
     /// Rounds; medians are printed.
     #[arg(long, default_value_t = 9)]
     rounds: usize,
+    /// Sources in the `syn` profile.
+    #[arg(long, default_value_t = 1_000_000)]
+    sources: u32,
+    /// Only this profile.
+    #[arg(long, value_parser = ["mixed", "syn"])]
+    profile: Option<String>,
     /// Judge each profile once and do nothing else, to count instructions.
     #[arg(long)]
     instructions: bool,
@@ -52,16 +57,19 @@ struct Options {
 
 fn main() {
     let options = Options::parse();
-    let profiles = [
-        ("mixed", profile_mixed(1, options.frames)),
-        ("syn", profile_syn(1, options.frames, SYN_SOURCES)),
-    ];
-    for (name, frames) in &profiles {
+    for name in ["mixed", "syn"] {
+        if options.profile.as_deref().is_some_and(|only| only != name) {
+            continue;
+        }
+        let frames = match name {
+            "mixed" => profile_mixed(1, options.frames),
+            _ => profile_syn(1, options.frames, options.sources),
+        };
         if options.instructions {
             let mut judge = Judge::new();
-            black_box(judge.run(frames, 0..frames.len()));
+            black_box(judge.run(&frames, 0..frames.len()));
         } else {
-            compare(name, frames, options.rounds);
+            compare(name, &frames, options.rounds);
         }
     }
 }

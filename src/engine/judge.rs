@@ -8,8 +8,10 @@ use super::{
 };
 use crate::{
     policy::{Excess, Fallback},
-    source::{Admission, Limit, Meter, Source},
+    source::{Admission, Limit, Meter, Recalled, Source, VERDICTS_MAX},
 };
+
+const _: () = assert!(Reason::COUNT <= VERDICTS_MAX, "a recent attempt must hold any reason");
 
 impl Engine {
     /// Loads the cache lines that judging will need. The loads don't depend on each other, so
@@ -48,14 +50,15 @@ impl Engine {
     /// Why an attempt is admitted or refused, and whether that was decided for an earlier SYN.
     #[inline]
     fn decide(&self, staged: &Staged, now: u64) -> (Reason, bool) {
-        if let Some(first) = self.sources.verdict_of_first(staged.fingerprint, now) {
-            return (Reason::ALL[usize::from(first)], true);
-        }
+        let place = match self.sources.recall(staged.fingerprint, now) {
+            Recalled::First(verdict) => return (Reason::ALL[usize::from(verdict)], true),
+            Recalled::New(place) => place,
+        };
         let reason = match staged.ruling {
             StagedRuling::Decided(reason) => reason,
             StagedRuling::Charge { source, limit, meter } => self.charge(source, limit, meter, now),
         };
-        self.sources.remember(staged.fingerprint, reason as u8, now);
+        place.keep(reason as u8);
         (reason, false)
     }
 

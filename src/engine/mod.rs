@@ -27,7 +27,7 @@ use self::stage::{Staged, Terms};
 use crate::{
     policy::{ClassId, Policy},
     source::SourceTable,
-    wire::{Link, Segment, Service},
+    wire::{Link, Service},
 };
 
 /// The sweep looks at one slot of the source table for this many frames, so that its cost is a
@@ -92,7 +92,10 @@ pub struct Verdict {
 }
 
 /// A connection attempt charged to a subscriber: outbound SYN without ACK to a mail port.
-#[derive(Clone, Debug)]
+///
+/// What else there is to know of it stands in the frame; [`crate::wire::decode`] reads it again
+/// where somebody asks (to build a reset, say), which is rare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// Index of its frame in the batch.
     pub frame: u16,
@@ -109,8 +112,6 @@ pub struct Attempt {
     /// Whether it repeats an earlier SYN (same 4-tuple and sequence number): a frame, but not
     /// another attempt; it has the verdict of the first.
     pub retransmission: bool,
-    /// The segment, for evidence and for building a reset.
-    pub segment: Segment,
 }
 
 /// What [`Engine::process`] found in one batch; reused from batch to batch.

@@ -81,7 +81,9 @@ impl Engine {
         if frame.link == Link::Ethernet {
             match wire::triage(frame.bytes) {
                 Triage::NotMail => return self.crosses(frame, Reason::NotMail),
-                Triage::Mail(plain) => return self.segment(frame, plain.segment(frame.bytes), judgements),
+                Triage::Mail(plain) => {
+                    return self.segment(frame, &plain.segment(frame.bytes), judgements);
+                }
                 Triage::Unsure => {}
             }
         }
@@ -97,7 +99,7 @@ impl Engine {
         match decoded {
             Decoded::Crosses(crossing) => self.crosses(frame, crossing.into()),
             Decoded::Unreadable => self.crosses(frame, Reason::Unreadable),
-            Decoded::Segment(segment) => self.segment(frame, segment, judgements),
+            Decoded::Segment(segment) => self.segment(frame, &segment, judgements),
             Decoded::Evasion(evasion) => {
                 let direction = self.direction(frame);
                 let subscriber = evasion.endpoints.and_then(|(source, destination)| {
@@ -156,7 +158,7 @@ impl Engine {
     fn segment(
         &mut self,
         frame: &Frame<'_>,
-        segment: Segment,
+        segment: &Segment,
         judgements: &mut Judgements,
     ) -> Verdict {
         let outer_destination =
@@ -166,13 +168,13 @@ impl Engine {
             .unwrap_or_else(|| self.direction_between(segment.charged(), outer_destination));
         match direction {
             Direction::Outbound => self.outbound(segment, judgements),
-            Direction::Inbound => self.inbound(&segment, outer_destination),
+            Direction::Inbound => self.inbound(segment, outer_destination),
         }
     }
 
     /// A mail segment that leaves the access network.
     #[inline]
-    fn outbound(&mut self, segment: Segment, judgements: &mut Judgements) -> Verdict {
+    fn outbound(&mut self, segment: &Segment, judgements: &mut Judgements) -> Verdict {
         let direction = Direction::Outbound;
         let role = self.policy.role(segment.charged());
         let Some(service) = Service::of_port(segment.destination_port) else {
@@ -193,7 +195,7 @@ impl Engine {
         if member.vlans.is_some_and(|vlans| !segment.vlans.as_slice().starts_with(vlans)) {
             return self.verdict(Reason::WrongVlan, direction, class);
         }
-        let relay = matches!(self.policy.role(segment.destination), Role::Relay);
+        let relay = self.policy.is_relay(segment.destination);
         let (meter, ruling) = self.terms(member.class).ruling(service, relay);
         if !segment.flags.is_attempt() {
             let reason = match ruling {
@@ -205,7 +207,7 @@ impl Engine {
         if segment.blemish == Some(Blemish::BadIpv4Checksum) {
             return self.verdict(Reason::BadIpv4Checksum, direction, class);
         }
-        let staged = self.staged(&segment, member.key, service, meter, ruling);
+        let staged = self.staged(segment, member.key, service, meter, ruling);
         let attempt = judgements.attempts.len() as u16;
         self.staged.push(staged);
         judgements.attempts.push(Attempt {
@@ -216,7 +218,6 @@ impl Engine {
             relay,
             admitted: false,
             retransmission: false,
-            segment,
         });
         // Whatever it says is replaced by the judging stage, except for whose attempt it is.
         Verdict {
@@ -283,7 +284,7 @@ impl Engine {
             Some(class)
                 if from_smtp
                     && matches!(self.terms(class).smtp, Ruling::Block)
-                    && !matches!(self.policy.role(segment.source), Role::Relay) =>
+                    && !self.policy.is_relay(segment.source) =>
             {
                 Reason::SmtpReplyBlocked
             }

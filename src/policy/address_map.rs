@@ -91,12 +91,15 @@ impl AddressMap {
 trait Word: Copy + Ord + Default {
     /// Bits in an address.
     const WIDTH: u32;
-    /// The first `count` bits as a number; `count` is at least 1 and below 32.
-    fn top(self, count: u32) -> usize;
-    /// Without the first `count` bits; `count` is below `WIDTH`, or the result is zero.
-    fn skip(self, count: u32) -> Self;
+    /// `count` bits from the bit `start` on, as a number; `count` is at least 1 and below 32. Bits
+    /// beyond the address are zero.
+    fn bits(self, start: u32, count: u32) -> usize;
     /// How many leading bits agree.
     fn common(self, other: Self) -> u32;
+    /// Whether the bits that are set in `mask` agree.
+    fn agrees(self, other: Self, mask: Self) -> bool;
+    /// Ones from the bit `start` to the bit before `end`.
+    fn mask(start: u32, end: u32) -> Self;
 }
 
 macro_rules! word {
@@ -104,16 +107,20 @@ macro_rules! word {
         impl Word for $word {
             const WIDTH: u32 = <$word>::BITS;
             #[inline(always)]
-            fn top(self, count: u32) -> usize {
-                (self >> (Self::WIDTH - count)) as usize
-            }
-            #[inline(always)]
-            fn skip(self, count: u32) -> Self {
-                self.checked_shl(count).unwrap_or(0)
+            fn bits(self, start: u32, count: u32) -> usize {
+                (self.checked_shl(start).unwrap_or(0) >> (Self::WIDTH - count)) as usize
             }
             #[inline(always)]
             fn common(self, other: Self) -> u32 {
                 (self ^ other).leading_zeros()
+            }
+            #[inline(always)]
+            fn agrees(self, other: Self, mask: Self) -> bool {
+                (self ^ other) & mask == 0
+            }
+            fn mask(start: u32, end: u32) -> Self {
+                let ones_from = |bit| <$word>::MAX.checked_shr(bit).unwrap_or(0);
+                ones_from(start) & !ones_from(end)
             }
         }
     };
@@ -145,20 +152,22 @@ struct Node {
 /// Bits that all prefixes from here on share.
 #[derive(Clone, Copy, Debug)]
 struct Path<W> {
-    /// The bits, first bit first; those beyond `length` are whatever they are.
+    /// The bits, where they stand in an address, and ones in their place.
     bits: W,
+    mask: W,
+    /// How many bits.
     length: u32,
-    /// The slot for addresses that continue so, and the leaf for all others.
+    /// The slot for addresses that have them, and the leaf for all others.
     inside: u32,
     outside: u32,
 }
 
 impl<W: Word> Path<W> {
-    /// Where the rest of an address leads. A conditional move, not a branch: whether an address is
-    /// inside is a coin toss, and a mispredicted branch costs more than the whole lookup.
+    /// Where an address leads. A conditional move, not a branch: whether an address is inside is
+    /// a coin toss, and a mispredicted branch costs more than the whole lookup.
     #[inline(always)]
-    fn slot(&self, rest: W) -> u32 {
-        let follows = rest.common(self.bits) >= self.length;
+    fn slot(&self, address: W) -> u32 {
+        let follows = address.agrees(self.bits, self.mask);
         std::hint::select_unpredictable(follows, self.inside, self.outside)
     }
 }
@@ -167,6 +176,7 @@ impl<W: Word> Path<W> {
 struct Trie<W> {
     /// The bits that all prefixes share.
     shared: W,
+    shared_mask: W,
     shared_length: u32,
     root_bits: u32,
     root: Box<[Path<W>]>,
@@ -179,41 +189,39 @@ struct Trie<W> {
 impl<W: Word> Trie<W> {
     #[inline]
     fn get(&self, address: W) -> u32 {
-        if address.common(self.shared) < self.shared_length {
+        if !address.agrees(self.shared, self.shared_mask) {
             return NOTHING;
         }
-        let rest = address.skip(self.shared_length);
-        let Some(path) = self.root.get(rest.top(self.root_bits)) else {
+        let Some(path) = self.root.get(address.bits(self.shared_length, self.root_bits)) else {
             return NOTHING;
         };
-        let rest = rest.skip(self.root_bits);
-        let slot = path.slot(rest);
+        let slot = path.slot(address);
         if slot & LEAF != 0 {
             return slot & !LEAF;
         }
-        self.descend(rest.skip(path.length), slot)
+        self.descend(address, self.shared_length + self.root_bits + path.length, slot)
     }
 
-    /// Follows slots until one holds a value. It ends because everything is built from the leaves
-    /// up: a node or path leads only to older ones.
+    /// Follows slots from the bit `start` on until one holds a value. It ends because everything
+    /// is built from the leaves up: a node or path leads only to older ones.
     #[inline]
-    fn descend(&self, mut rest: W, mut slot: u32) -> u32 {
+    fn descend(&self, address: W, mut start: u32, mut slot: u32) -> u32 {
         while slot & LEAF == 0 {
             if slot & PATH != 0 {
                 let Some(path) = self.paths.get((slot & !PATH) as usize) else {
                     return NOTHING;
                 };
-                slot = path.slot(rest);
-                rest = rest.skip(path.length);
+                slot = path.slot(address);
+                start += path.length;
             } else {
                 let Some(node) = self.nodes.get(slot as usize) else {
                     return NOTHING;
                 };
-                let index = rest.top(STRIDE);
+                let index = address.bits(start, STRIDE);
                 let before = (1_u64 << index) - 1;
+                start += STRIDE;
                 if node.inner >> index & 1 != 0 {
                     slot = node.first_child + (node.inner & before).count_ones();
-                    rest = rest.skip(STRIDE);
                 } else {
                     let begun = (node.begins & (before << 1 | 1)).count_ones();
                     let leaf = (node.first_leaf + begun).wrapping_sub(1);
@@ -221,7 +229,6 @@ impl<W: Word> Trie<W> {
                         return NOTHING;
                     };
                     slot = leaf;
-                    rest = rest.skip(STRIDE);
                 }
             }
         }
@@ -250,6 +257,7 @@ impl<W: Word> Trie<W> {
         let root = slots.into_iter().map(|slot| builder.root(slot)).collect();
         Self {
             shared,
+            shared_mask: W::mask(0, shared_length),
             shared_length,
             root_bits,
             root,
@@ -310,7 +318,7 @@ impl<W: Word> Builder<W> {
     /// means that a prefix comes after those that contain it, so overwriting finds the longest.
     fn fill(&mut self, slots: &mut [Slot<W>], rules: &[Rule<W>], start: u32, bits: u32) {
         let end = start + bits;
-        let slot_of = |rule: &Rule<W>| rule.bits.skip(start).top(bits);
+        let slot_of = |rule: &Rule<W>| rule.bits.bits(start, bits);
         let mut rest = rules;
         while let Some(rule) = rest.first() {
             let first = slot_of(rule);
@@ -334,18 +342,18 @@ impl<W: Word> Builder<W> {
         let (bits, length) = shared_bits(rules);
         let shared = length - start;
         match rules {
-            [rule] => path(bits.skip(start), shared, rule.value | LEAF, inherited),
+            [rule] => path(bits, start, shared, rule.value | LEAF, inherited),
             [rule, nested] if rule.length == length => {
                 let inside = self.subtree(slice::from_ref(nested), length, rule.value | LEAF);
                 let inside = self.store(inside);
-                path(bits.skip(start), shared, inside, inherited)
+                path(bits, start, shared, inside, inherited)
             }
             // Whole strides only, so that nodes keep ending where the root table aligned them.
             _ if shared > STRIDE => {
                 let length = (shared - 1) / STRIDE * STRIDE;
                 let inside = self.branch(rules, start + length, inherited);
                 let inside = self.store(inside);
-                path(bits.skip(start), length, inside, inherited)
+                path(bits, start, length, inside, inherited)
             }
             _ => self.branch(rules, start, inherited),
         }
@@ -410,6 +418,7 @@ impl<W: Word> Builder<W> {
         let inside = self.store(slot);
         Path {
             bits: W::default(),
+            mask: W::default(),
             length: 0,
             inside,
             outside: inside,
@@ -418,12 +427,13 @@ impl<W: Word> Builder<W> {
 }
 
 /// A path, or no path where it makes no difference.
-fn path<W>(bits: W, length: u32, inside: u32, outside: u32) -> Slot<W> {
+fn path<W: Word>(bits: W, start: u32, length: u32, inside: u32, outside: u32) -> Slot<W> {
     if inside == outside {
         return Slot::Leaf(outside);
     }
     Slot::Path(Path {
         bits,
+        mask: W::mask(start, start + length),
         length,
         inside,
         outside,

@@ -19,7 +19,7 @@ mod value;
 
 use std::{net::IpAddr, time::Duration};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, ROW_MISTAKES_SHOWN, Severity};
 pub use file::{CAPACITY_DEFAULT, CAPACITY_MAX, CLASSES_MAX, SHAPES, VLANS_MAX};
@@ -168,7 +168,13 @@ enum Entry {
     Stranger,
     Relay,
     Concentrator,
-    Subscriber { class: ClassId, pool: u32, key: Key },
+    Subscriber {
+        class: ClassId,
+        pool: u32,
+        /// Whether the pool names VLANs: most don't, and then it need not be looked at.
+        vlans: bool,
+        key: Key,
+    },
 }
 
 /// How an address becomes an accounting key.
@@ -186,18 +192,27 @@ impl Policy {
     #[must_use]
     pub fn role(&self, address: IpAddr) -> Role<'_> {
         match self.entries.get(self.map.get(address) as usize) {
-            Some(&Entry::Subscriber { class, pool, key }) => Role::Subscriber(Member {
+            Some(&Entry::Subscriber { class, pool, vlans, key }) => Role::Subscriber(Member {
                 key: key.of(address),
                 class,
-                vlans: self
-                    .pools
-                    .get(pool as usize)
-                    .and_then(|pool| pool.vlans.as_deref()),
+                vlans: if vlans { self.vlans_of(pool) } else { None },
             }),
             Some(Entry::Relay) => Role::Relay,
             Some(Entry::Concentrator) => Role::Concentrator,
             Some(Entry::Stranger) | None => Role::Stranger,
         }
+    }
+
+    /// Whether an address is a relay's.
+    #[inline]
+    #[must_use]
+    pub fn is_relay(&self, address: IpAddr) -> bool {
+        matches!(self.entries.get(self.map.get(address) as usize), Some(Entry::Relay))
+    }
+
+    #[cold]
+    fn vlans_of(&self, pool: u32) -> Option<&[u16]> {
+        self.pools.get(pool as usize)?.vlans.as_deref()
     }
 
     /// The class behind an identifier that this policy gave.
@@ -304,10 +319,18 @@ impl Key {
     #[inline]
     fn of(self, address: IpAddr) -> IpNet {
         match self {
-            // The length is never beyond the family's, or the address itself would be the key.
-            Self::Masked(length) => {
-                IpNet::new(address, length).map_or_else(|_| address.into(), |net| net.trunc())
-            }
+            Self::Masked(length) => match address {
+                IpAddr::V4(address) => {
+                    let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
+                    let bits = (address.to_bits() & mask).into();
+                    IpNet::V4(Ipv4Net::new_assert(bits, length))
+                }
+                IpAddr::V6(address) => {
+                    let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
+                    let bits = (address.to_bits() & mask).into();
+                    IpNet::V6(Ipv6Net::new_assert(bits, length))
+                }
+            },
             Self::Fixed(key) => key,
         }
     }

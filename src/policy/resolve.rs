@@ -223,6 +223,7 @@ impl<'a> Sweep<'a> {
         Some(Entry::Subscriber {
             class: pool.class,
             pool: pool_index,
+            vlans: pool.vlans.is_some(),
             key,
         })
     }
@@ -291,6 +292,7 @@ impl<'a> Sweep<'a> {
         Some(Entry::Subscriber {
             class: subscriber.class,
             pool: pool_claim.index,
+            vlans: pool.vlans.is_some(),
             key,
         })
     }

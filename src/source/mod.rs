@@ -24,6 +24,7 @@ use ipnet::IpNet;
 use self::{recent::Recent, table::Table};
 
 pub use self::{
+    recent::{Place, Recalled, VERDICTS_MAX},
     table::Admission,
     window::{Limit, PARTS, SHARE_MAX, Window},
 };
@@ -84,25 +85,24 @@ impl SourceTable {
         }
     }
 
-    /// The source that `key`'s attempts on `meter` are charged to.
+    /// The source that the attempts of `key` (host bits zero) on `meter` are charged to.
     ///
     /// The window's length is part of it: a policy that changes the length starts a new window,
     /// one that changes the number of connections goes on with the old.
     #[inline]
     #[must_use]
     pub fn source(&self, key: IpNet, meter: Meter, limit: Limit) -> Source {
-        let (high, low, family) = match key {
-            IpNet::V4(prefix) => (0, u64::from(prefix.network().to_bits()), 4),
-            IpNet::V6(prefix) => {
-                let bits = prefix.network().to_bits();
-                ((bits >> 64) as u64, bits as u64, 6)
-            }
-        };
         let terms = u64::from(limit.window_s()) << 32
             | u64::from(key.prefix_len()) << 16
-            | u64::from(meter as u8) << 8
-            | family;
-        Source(self.hash(&[high, low, terms]))
+            | u64::from(meter as u8) << 8;
+        // The key is a network address already: nothing to mask.
+        Source(match key {
+            IpNet::V4(prefix) => self.hash(&[u64::from(prefix.addr().to_bits()), terms | 4]),
+            IpNet::V6(prefix) => {
+                let bits = prefix.addr().to_bits();
+                self.hash(&[(bits >> 64) as u64, bits as u64, terms | 6])
+            }
+        })
     }
 
     /// The fingerprint of one SYN: `words` hold all that tells it from others.
@@ -112,7 +112,7 @@ impl SourceTable {
         Fingerprint(self.hash(words))
     }
 
-    /// Loads the cache lines that [`Self::admit`] and [`Self::verdict_of_first`] begin with, so
+    /// Loads the cache lines that [`Self::admit`] and [`Self::recall`] begin with, so
     /// that a batch's misses overlap. The value means nothing.
     #[inline]
     #[must_use]
@@ -140,18 +140,12 @@ impl SourceTable {
             .sum()
     }
 
-    /// The verdict that [`Self::remember`] kept for this SYN, if it was seen within the last
-    /// [`RETRANSMISSION_S`](recent::LIFETIME_S) seconds.
+    /// What is known of a SYN seen at `now`: the verdict of the first within the last 128 s, or
+    /// where to keep the verdict of this one.
     #[inline]
     #[must_use]
-    pub fn verdict_of_first(&self, fingerprint: Fingerprint, now: u64) -> Option<u8> {
-        self.recent.verdict_of_first(fingerprint.0, now)
-    }
-
-    /// Keeps the verdict of a first SYN for its retransmissions.
-    #[inline]
-    pub fn remember(&self, fingerprint: Fingerprint, verdict: u8, now: u64) {
-        self.recent.remember(fingerprint.0, verdict, now);
+    pub fn recall(&self, fingerprint: Fingerprint, now: u64) -> Recalled<'_> {
+        self.recent.recall(fingerprint.0, now)
     }
 
     /// Recycles records whose window is empty among the next `slots` slots.

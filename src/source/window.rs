@@ -124,14 +124,11 @@ impl Window {
     /// errs towards remembering.
     #[must_use]
     pub const fn at(self, part: u32) -> Self {
-        if self.counts() == 0 {
-            return self.with(0, part);
-        }
         let ahead = part.wrapping_sub(self.newest_part()) as i32;
-        if ahead <= 0 {
-            self
-        } else if ahead >= FIELDS as i32 {
+        if self.counts() == 0 || ahead >= FIELDS as i32 {
             self.with(0, part)
+        } else if ahead <= 0 {
+            self
         } else {
             let counts = (self.counts() << (ahead as u32 * FIELD_BITS)) & COUNTS_MASK;
             self.with(counts, part)
@@ -149,13 +146,10 @@ impl Window {
     }
 
     const fn sum_of_fields(fields: u64) -> u16 {
-        let mask = FIELD_MASK as u64;
-        let sum = (fields & mask)
-            + (fields >> FIELD_BITS & mask)
-            + (fields >> (2 * FIELD_BITS) & mask)
-            + (fields >> (3 * FIELD_BITS) & mask)
-            + (fields >> (4 * FIELD_BITS) & mask);
-        sum as u16
+        // Neighbours are added pairwise into 20 bits, then the three pairs by a multiplication.
+        const PAIR_MASK: u64 = 0x3ff | 0x3ff << 20 | 0x3ff << 40;
+        let pairs = (fields & PAIR_MASK) + (fields >> FIELD_BITS & PAIR_MASK);
+        (pairs.wrapping_mul(1 | 1 << 20 | 1 << 40) >> 40 & 0xfffff) as u16
     }
 
     /// The window with one more attempt at `part`, or `None` where that would exceed `share`.

@@ -25,10 +25,10 @@ const PPP_MPLS_MULTICAST: u16 = 0x0283;
 /// PPP's network and link control protocols lie from here on (RFC 1661 §2).
 const PPP_CONTROL_MIN: u16 = 0x8000;
 
-/// Whether an ethertype is a VLAN tag's.
+/// Whether an ethertype is a VLAN tag's: 802.1Q, 802.1ad, and what came before 802.1ad.
+#[inline]
 pub(super) const fn is_tag(ethertype: u16) -> bool {
-    // 802.1Q, 802.1ad, and what came before 802.1ad.
-    matches!(ethertype, 0x8100 | 0x88a8 | 0x9100)
+    (ethertype == 0x8100) | (ethertype == 0x88a8) | (ethertype == 0x9100)
 }
 
 /// Whether an ethertype belongs to the control of the link itself.

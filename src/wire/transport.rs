@@ -3,7 +3,7 @@
 use etherparse::ip_number;
 
 use super::{
-    Blemish, Crossing, Fault, Segment, Service, TcpFlags,
+    Blemish, Crossing, Fault, SMTP, SUBMISSION, SUBMISSIONS, Segment, TcpFlags,
     network::{UDP, offset},
     walk::{End, Step, Trace, Walk},
 };
@@ -18,21 +18,21 @@ const MPLS_IN_IP: u8 = ip_number::MPLS_IN_IP.0;
 
 /// UDP ports of tunnels: L2TP, GTP-C and GTP-U, Teredo, GRE in UDP (RFC 8086) with and without
 /// DTLS, VXLAN, Geneve.
-const TUNNEL_PORTS: [u16; 8] = [1701, 2123, 2152, 3544, 4754, 4755, 4789, 6081];
+pub(super) const TUNNEL_PORTS: [u16; 8] = [1701, 2123, 2152, 3544, 4754, 4755, 4789, 6081];
 
-/// Whether one of a UDP datagram's ports is a tunnel's.
+/// Whether a TCP port is mail's.
 #[inline]
-pub(super) fn is_tunnel(source_port: u16, destination_port: u16) -> bool {
-    // Without short cuts, so that it becomes two vector comparisons.
-    TUNNEL_PORTS.iter().fold(false, |hit, &port| {
-        hit | (port == source_port) | (port == destination_port)
-    })
+pub(super) const fn is_mail(port: u16) -> bool {
+    (port == SMTP) | (port == SUBMISSION) | (port == SUBMISSIONS)
 }
 
-/// Whether one of a TCP segment's ports is mail's.
+/// Whether one of two ports is in the list.
 #[inline]
-pub(super) const fn is_mail(source_port: u16, destination_port: u16) -> bool {
-    Service::of_port(source_port).is_some() || Service::of_port(destination_port).is_some()
+pub(super) fn either_in(list: &[u16; 8], ports: (u16, u16)) -> bool {
+    // Without short cuts, so that it becomes two vector comparisons.
+    list.iter().fold(false, |hit, &port| {
+        hit | (port == ports.0) | (port == ports.1)
+    })
 }
 
 /// Source and destination port, as TCP and UDP both begin.
@@ -84,7 +84,7 @@ impl<T: Trace> Walk<'_, T> {
         };
         self.trace
             .layer(at, "UDP", || format!("{source} → {destination}"));
-        is_tunnel(source, destination)
+        either_in(&TUNNEL_PORTS, (source, destination))
     }
 
     /// A TCP header: harmless if its ports are in plain sight and not mail's, else whole or wrong.
@@ -101,7 +101,7 @@ impl<T: Trace> Walk<'_, T> {
         if let Some(fault) = self.first_fragment {
             self.whole_tcp_header(at, fault)?;
         }
-        if !is_mail(source_port, destination_port) {
+        if !is_mail(source_port) && !is_mail(destination_port) {
             return Err(End::Crosses(Crossing::NotMail));
         }
         if let Some(fault) = self.overrun {

@@ -5,7 +5,7 @@ use std::{
     collections::{BinaryHeap, binary_heap::PeekMut},
 };
 
-use super::{CaptureError, Found, Progress, Reader, Record};
+use super::{CaptureError, Progress, Reader, Record};
 
 /// Several readers as one: always the earliest of their next records; among records of the same
 /// time, that of the reader given first.
@@ -23,8 +23,8 @@ pub struct Merge {
 
 struct Input {
     reader: Reader,
-    /// What it hands out at its next turn; nothing is left of it when that is over.
-    next: Option<Result<Found, CaptureError>>,
+    /// Its turn hands this out instead of a record.
+    damage: Option<CaptureError>,
 }
 
 impl Merge {
@@ -34,13 +34,14 @@ impl Merge {
         let mut turns = BinaryHeap::with_capacity(readers.len());
         let mut inputs = Vec::with_capacity(readers.len());
         for (index, mut reader) in readers.into_iter().enumerate() {
-            let next = reader.advance().transpose();
-            match &next {
-                Some(Ok(found)) => turns.push(Reverse((found.time, index))),
-                Some(Err(_)) => turns.push(Reverse((0, index))),
-                None => {}
+            let found = reader.advance();
+            if !matches!(found, Ok(false)) {
+                turns.push(Reverse((reader.time(), index)));
             }
-            inputs.push(Input { reader, next });
+            inputs.push(Input {
+                reader,
+                damage: found.err(),
+            });
         }
         Self {
             inputs,
@@ -66,17 +67,12 @@ impl Merge {
             return Ok(None);
         };
         let input = &mut self.inputs[index];
-        match input.next.take() {
-            Some(Ok(found)) => {
-                self.lent = true;
-                Ok(Some((index, input.reader.record(found))))
-            }
-            Some(Err(error)) => {
-                self.turns.pop();
-                Err((index, error))
-            }
-            None => Ok(None),
+        if let Some(damage) = input.damage.take() {
+            self.turns.pop();
+            return Err((index, damage));
         }
+        self.lent = true;
+        Ok(Some((index, input.reader.record())))
     }
 
     /// How far all of them have come; the total is known if each one's is.
@@ -103,14 +99,13 @@ impl Merge {
         };
         let Reverse((time, index)) = &mut *turn;
         let input = &mut self.inputs[*index];
-        input.next = input.reader.advance().transpose();
-        match &input.next {
-            Some(Ok(found)) => *time = found.time,
-            // Its turn stays where it is: in front.
-            Some(Err(_)) => {}
-            None => {
+        match input.reader.advance() {
+            Ok(true) => *time = input.reader.time(),
+            Ok(false) => {
                 PeekMut::pop(turn);
             }
+            // Its turn stays where it is: in front.
+            Err(damage) => input.damage = Some(damage),
         }
     }
 }

@@ -65,13 +65,24 @@ pub struct Record<'a> {
 }
 
 /// Where a record lies in a stream's buffer, and what its header said.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 struct Found {
     time: u64,
     link: Link,
     start: usize,
     length: usize,
     wire_length: u32,
+}
+
+impl Found {
+    /// Before the first record.
+    const EMPTY: Self = Self {
+        time: 0,
+        link: Link::Ethernet,
+        start: 0,
+        length: 0,
+        wire_length: 0,
+    };
 }
 
 /// How many octets of one frame a file with this snap length may hold: twice as many as it says

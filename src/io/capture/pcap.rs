@@ -24,6 +24,7 @@ enum Layout {
 }
 
 impl Layout {
+    #[inline]
     fn parse(self, octets: &[u8]) -> IResult<&[u8], LegacyPcapBlock<'_>, PcapError<&[u8]>> {
         match self {
             Self::LittleEndian => parse_pcap_frame(octets),
@@ -120,6 +121,7 @@ impl Pcap {
         }
     }
 
+    #[inline]
     fn found(&self, record: &LegacyPcapBlock<'_>, start: usize) -> Found {
         let seconds = u64::from(record.ts_sec) * 1_000_000_000;
         let wire_length = record.origlen.max(record.caplen).saturating_sub(self.fcs);
@@ -132,6 +134,7 @@ impl Pcap {
         }
     }
 
+    #[cold]
     fn too_long(&self, offset: u64, captured: usize) -> Fault {
         let max = self.captured_max;
         let what = format!("a record of {captured} octets, where at most {max} are credible");
@@ -152,6 +155,7 @@ const fn split_link_type(field: u32) -> (u32, u32) {
 }
 
 /// The fault of a stream that ends within `what`.
+#[cold]
 pub(super) fn cut(stream: &Stream, what: &'static str, needed: usize) -> Fault {
     Fault::Truncated {
         offset: stream.offset(),

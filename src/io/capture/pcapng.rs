@@ -44,13 +44,16 @@ struct Interface {
     link: Result<Link, u16>,
     clock: Clock,
     snap_length: u32,
+    captured_max: usize,
 }
 
-/// A packet block's header, whichever of the three it is.
+/// The header of a packet block, whichever of the three it is.
 struct Packet {
     interface: usize,
+    /// Nothing in a Simple Packet Block.
     ticks: Option<u64>,
-    captured: usize,
+    /// Likewise: then it is the original length, as far as the interface's snap length goes.
+    captured: Option<u32>,
     original: u32,
     /// Where the frame begins in the block.
     start: usize,
@@ -76,13 +79,11 @@ impl Pcapng {
         loop {
             if !stream.fill(BLOCK_HEADER)? {
                 let clean = stream.window().is_empty();
-                return if clean {
-                    Ok(None)
-                } else {
-                    Err(cut(stream, "block", BLOCK_HEADER + 4))
-                };
+                let end = || cut(stream, "block", BLOCK_HEADER + 4);
+                return if clean { Ok(None) } else { Err(end()) };
             }
-            match self.u32(stream.window(), 0) {
+            let [kind] = self.words(stream.window());
+            match kind {
                 EPB_MAGIC => return self.packet(stream, 32, Self::enhanced_packet).map(Some),
                 SPB_MAGIC => return self.packet(stream, 16, Self::simple_packet).map(Some),
                 PACKET_BLOCK => return self.packet(stream, 32, Self::obsolete_packet).map(Some),
@@ -94,98 +95,89 @@ impl Pcapng {
         }
     }
 
+    #[inline]
     fn packet(
         &mut self,
         stream: &mut Stream,
         least: usize,
-        header: impl FnOnce(&Self, &[u8]) -> Result<Packet, String>,
+        header: impl FnOnce(&Self, &[u8]) -> Packet,
     ) -> Result<Found, Fault> {
         let length = self.whole_block(stream, least)?;
-        let found = self.found(stream, length, header);
-        let found = found.map_err(|refusal| refusal.at(stream.offset()))?;
-        self.time = found.time;
-        stream.consume(length);
-        Ok(found)
-    }
-
-    fn found(
-        &self,
-        stream: &Stream,
-        length: usize,
-        header: impl FnOnce(&Self, &[u8]) -> Result<Packet, String>,
-    ) -> Result<Found, Refusal> {
-        let packet = header(self, &stream.window()[..length]).map_err(Refusal::Corrupt)?;
-        let interface = self.interface(packet.interface).map_err(Refusal::Corrupt)?;
-        let room = length - 4 - packet.start;
-        let max = captured_max(interface.snap_length);
-        if packet.captured > room {
-            let what = format!(
-                "{} octets captured in a block with room for {room}",
-                packet.captured
-            );
-            return Err(Refusal::Corrupt(what));
-        }
-        if packet.captured > max {
-            let what = format!(
-                "{} octets captured, where at most {max} are credible",
-                packet.captured
-            );
-            return Err(Refusal::Corrupt(what));
-        }
-        Ok(Found {
-            time: packet
-                .ticks
-                .map_or(self.time, |ticks| interface.clock.nanoseconds(ticks)),
-            link: interface.link.map_err(Refusal::LinkType)?,
-            start: stream.position() + packet.start,
-            length: packet.captured,
-            wire_length: packet.original.max(packet.captured as u32),
-        })
-    }
-
-    fn enhanced_packet(&self, block: &[u8]) -> Result<Packet, String> {
-        Ok(Packet {
-            interface: self.u32(block, 8) as usize,
-            ticks: Some(self.ticks(block)),
-            captured: self.u32(block, 20) as usize,
-            original: self.u32(block, 24),
-            start: 28,
-        })
-    }
-
-    fn obsolete_packet(&self, block: &[u8]) -> Result<Packet, String> {
-        // Behind the interface's number stands the count of packets lost.
-        Ok(Packet {
-            interface: usize::from(self.u16(block, 8)),
-            ..self.enhanced_packet(block)?
-        })
-    }
-
-    fn simple_packet(&self, block: &[u8]) -> Result<Packet, String> {
-        let original = self.u32(block, 8);
-        let captured = match self.interface(0)?.snap_length {
-            0 => original,
-            snap_length => original.min(snap_length),
+        let packet = header(self, stream.window());
+        let Some(interface) = self.interfaces.get(packet.interface) else {
+            return Err(self.unknown_interface(stream, packet.interface));
         };
-        let (captured, start) = (captured as usize, 12);
-        Ok(Packet {
+        let captured = packet
+            .captured
+            .unwrap_or_else(|| match interface.snap_length {
+                0 => packet.original,
+                snap_length => packet.original.min(snap_length),
+            });
+        let room = length - 4 - packet.start;
+        if captured as usize > room.min(interface.captured_max) {
+            return Err(too_long(stream, captured, room, interface.captured_max));
+        }
+        let offset = stream.offset();
+        let link = interface
+            .link
+            .map_err(|number| link::unsupported(number.into(), offset))?;
+        self.time = packet
+            .ticks
+            .map_or(self.time, |ticks| interface.clock.nanoseconds(ticks));
+        let start = stream.position() + packet.start;
+        stream.consume(length);
+        Ok(Found {
+            time: self.time,
+            link,
+            start,
+            length: captured as usize,
+            wire_length: packet.original.max(captured),
+        })
+    }
+
+    fn enhanced_packet(&self, block: &[u8]) -> Packet {
+        let [_, _, interface, high, low, captured, original] = self.words(block);
+        Packet {
+            interface: interface as usize,
+            ticks: Some(u64::from(high) << 32 | u64::from(low)),
+            captured: Some(captured),
+            original,
+            start: 28,
+        }
+    }
+
+    fn obsolete_packet(&self, block: &[u8]) -> Packet {
+        // Behind the interface's number stands the count of packets lost.
+        let number = field(block, 8);
+        let number = if self.big_endian {
+            u16::from_be_bytes(number)
+        } else {
+            u16::from_le_bytes(number)
+        };
+        Packet {
+            interface: number.into(),
+            ..self.enhanced_packet(block)
+        }
+    }
+
+    fn simple_packet(&self, block: &[u8]) -> Packet {
+        let [_, _, original] = self.words(block);
+        Packet {
             interface: 0,
             ticks: None,
-            captured,
+            captured: None,
             original,
-            start,
-        })
+            start: 12,
+        }
     }
 
-    fn ticks(&self, block: &[u8]) -> u64 {
-        u64::from(self.u32(block, 12)) << 32 | u64::from(self.u32(block, 16))
-    }
-
-    fn interface(&self, number: usize) -> Result<&Interface, String> {
-        self.interfaces.get(number).ok_or_else(|| {
-            let count = self.interfaces.len();
-            format!("a packet of interface {number} in a section that has described {count} so far")
-        })
+    #[cold]
+    fn unknown_interface(&self, stream: &Stream, number: usize) -> Fault {
+        let count = self.interfaces.len();
+        let what = format!(
+            "a packet of interface {number} in a section that has described {count} so far"
+        );
+        corrupt(stream, what)
     }
 
     fn begin_section(&mut self, stream: &mut Stream) -> Result<(), Fault> {
@@ -246,10 +238,12 @@ impl Pcapng {
         let number = description.linktype.0 as u16;
         let snap_length = description.snaplen;
         let link = link::of_number(number.into()).ok_or(number);
+        let captured_max = captured_max(snap_length);
         self.interfaces.push(Interface {
             link,
             clock,
             snap_length,
+            captured_max,
         });
         stream.consume(length);
         Ok(())
@@ -275,8 +269,8 @@ impl Pcapng {
                 left,
             });
         }
-        let end = self.u32(stream.window(), 0) as usize;
-        if end != length {
+        let [end] = self.words(stream.window());
+        if end as usize != length {
             return Err(Fault::Corrupt {
                 offset,
                 what: two_lengths(length, end),
@@ -287,61 +281,46 @@ impl Pcapng {
     }
 
     /// Has the next block in the window, end to end; returns its length.
+    #[inline]
     fn whole_block(&self, stream: &mut Stream, least: usize) -> Result<usize, Fault> {
         let length = self.length(stream, least, CAPACITY)?;
         if !stream.fill(length)? {
             return Err(cut(stream, "block", length));
         }
-        match self.u32(stream.window(), length - 4) as usize {
-            end if end == length => Ok(length),
-            end => Err(corrupt(stream, two_lengths(length, end))),
+        let [end] = self.words(&stream.window()[length - 4..]);
+        if end as usize != length {
+            return Err(corrupt(stream, two_lengths(length, end)));
         }
+        Ok(length)
     }
 
+    #[inline]
     fn length(&self, stream: &Stream, least: usize, most: usize) -> Result<usize, Fault> {
-        let length = self.u32(stream.window(), 4) as usize;
-        if length < least || length > most || !length.is_multiple_of(4) {
-            let kind = self.u32(stream.window(), 0);
+        let [kind, length] = self.words(stream.window());
+        let octets = length as usize;
+        if octets < least || octets > most || !octets.is_multiple_of(4) {
             let what = format!(
                 "a block of type {kind:#x} and {length} octets, where a multiple of 4 from {least} \
                  to {most} is credible"
             );
             return Err(corrupt(stream, what));
         }
-        Ok(length)
+        Ok(octets)
     }
 
-    fn u32(&self, octets: &[u8], at: usize) -> u32 {
-        let field = field(octets, at);
-        if self.big_endian {
-            u32::from_be_bytes(field)
-        } else {
-            u32::from_le_bytes(field)
+    /// The first fields of 32 bits of a block that is known to be long enough.
+    #[inline]
+    fn words<const N: usize>(&self, octets: &[u8]) -> [u32; N] {
+        let mut words = [0; N];
+        let (fields, _) = octets[..N * 4].as_chunks();
+        for (word, &field) in words.iter_mut().zip(fields) {
+            *word = if self.big_endian {
+                u32::from_be_bytes(field)
+            } else {
+                u32::from_le_bytes(field)
+            };
         }
-    }
-
-    fn u16(&self, octets: &[u8], at: usize) -> u16 {
-        let field = field(octets, at);
-        if self.big_endian {
-            u16::from_be_bytes(field)
-        } else {
-            u16::from_le_bytes(field)
-        }
-    }
-}
-
-/// Why a packet block is not handed out.
-enum Refusal {
-    Corrupt(String),
-    LinkType(u16),
-}
-
-impl Refusal {
-    fn at(self, offset: u64) -> Fault {
-        match self {
-            Self::Corrupt(what) => Fault::Corrupt { offset, what },
-            Self::LinkType(number) => link::unsupported(number.into(), offset),
-        }
+        words
     }
 }
 
@@ -415,8 +394,10 @@ impl Scale {
         match power {
             _ if resolution & 0x80 != 0 => Self::Binary(power),
             0..=9 => Self::Multiply(10_u64.pow(u32::from(9 - power))),
-            // So short that 64 bits of them are no nanosecond: any divisor that large will do.
-            _ => Self::Divide(10_u64.checked_pow(u32::from(power - 9)).unwrap_or(u64::MAX)),
+            // So short that 64 bits of them are no nanosecond.
+            _ => 10_u64
+                .checked_pow(u32::from(power - 9))
+                .map_or(Self::Binary(127), Self::Divide),
         }
     }
 
@@ -439,6 +420,7 @@ fn field<const N: usize>(octets: &[u8], at: usize) -> [u8; N] {
     field
 }
 
+#[cold]
 fn corrupt(stream: &Stream, what: impl Into<String>) -> Fault {
     Fault::Corrupt {
         offset: stream.offset(),
@@ -446,6 +428,17 @@ fn corrupt(stream: &Stream, what: impl Into<String>) -> Fault {
     }
 }
 
-fn two_lengths(first: usize, second: usize) -> String {
+#[cold]
+fn too_long(stream: &Stream, captured: u32, room: usize, max: usize) -> Fault {
+    corrupt(
+        stream,
+        match captured as usize > room {
+            true => format!("{captured} octets captured in a block with room for {room}"),
+            false => format!("{captured} octets captured, where at most {max} are credible"),
+        },
+    )
+}
+
+fn two_lengths(first: usize, second: u32) -> String {
     format!("a block of {first} octets by its beginning and {second} by its end")
 }

@@ -15,6 +15,8 @@ pub struct Reader {
     format: Format,
     /// Octets of the file as it is stored, where that is known.
     total: Option<u64>,
+    /// Where the last record lies that was found.
+    found: Found,
     ended: bool,
 }
 
@@ -60,11 +62,13 @@ impl Reader {
             Ok((stream, format))
         });
         let (stream, format) = begun.map_err(|fault| CaptureError::new(name, fault))?;
+        let (name, found) = (name.to_owned(), Found::EMPTY);
         Ok(Self {
-            name: name.to_owned(),
+            name,
             stream,
             format,
             total: None,
+            found,
             ended: false,
         })
     }
@@ -80,8 +84,11 @@ impl Reader {
         reason = "an iterator cannot lend its items"
     )]
     pub fn next(&mut self) -> Result<Option<Record<'_>>, CaptureError> {
-        let found = self.advance()?;
-        Ok(found.map(|found| self.record(found)))
+        Ok(if self.advance()? {
+            Some(self.record())
+        } else {
+            None
+        })
     }
 
     /// How far it has come.
@@ -99,27 +106,51 @@ impl Reader {
         &self.name
     }
 
-    /// Finds the next record; [`Reader::record`] shows it until this is called again.
-    pub(super) fn advance(&mut self) -> Result<Option<Found>, CaptureError> {
+    /// Finds the next record, if there is one, for [`Reader::record`] to show.
+    #[inline]
+    pub(super) fn advance(&mut self) -> Result<bool, CaptureError> {
         if self.ended {
-            return Ok(None);
+            return Ok(false);
         }
         let found = match &mut self.format {
             Format::Pcap(pcap) => pcap.advance(&mut self.stream),
             Format::Pcapng(pcapng) => pcapng.advance(&mut self.stream),
         };
-        self.ended = !matches!(found, Ok(Some(_)));
-        found.map_err(|fault| CaptureError::new(&self.name, fault))
+        match found {
+            Ok(Some(found)) => {
+                self.found = found;
+                return Ok(true);
+            }
+            Ok(None) => self.ended = true,
+            Err(fault) => {
+                self.ended = true;
+                return Err(CaptureError::new(&self.name, fault));
+            }
+        }
+        Ok(false)
     }
 
-    /// The record that [`Reader::advance`] found last.
-    pub(super) fn record(&self, found: Found) -> Record<'_> {
+    /// The record found last.
+    #[inline]
+    pub(super) fn record(&self) -> Record<'_> {
+        let Found {
+            time,
+            link,
+            start,
+            length,
+            wire_length,
+        } = self.found;
         Record {
-            time: found.time,
-            link: found.link,
-            bytes: self.stream.slice(found.start, found.length),
-            wire_length: found.wire_length,
+            time,
+            link,
+            bytes: self.stream.slice(start, length),
+            wire_length,
         }
+    }
+
+    /// Time of the record found last.
+    pub(super) const fn time(&self) -> u64 {
+        self.found.time
     }
 }
 

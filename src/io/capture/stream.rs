@@ -110,26 +110,31 @@ impl Stream {
     }
 
     /// Offset of the window in the uncompressed stream.
+    #[inline]
     pub const fn offset(&self) -> u64 {
         self.origin + self.start as u64
     }
 
     /// Where the window begins in the buffer; good until the next [`Stream::fill`].
+    #[inline]
     pub const fn position(&self) -> usize {
         self.start
     }
 
     /// What has been read and not yet consumed.
+    #[inline]
     pub fn window(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
 
     /// A part of the buffer, by position.
+    #[inline]
     pub fn slice(&self, start: usize, length: usize) -> &[u8] {
         &self.buffer[start..start + length]
     }
 
     /// Moves the window's beginning; `count` may not exceed its length.
+    #[inline]
     pub fn consume(&mut self, count: usize) {
         debug_assert!(count <= self.end - self.start);
         self.start += count;
@@ -137,6 +142,7 @@ impl Stream {
 
     /// Makes the window at least `need` octets long (at most [`CAPACITY`]); false if the stream
     /// ends before.
+    #[inline]
     pub fn fill(&mut self, need: usize) -> Result<bool, Fault> {
         if need <= self.end - self.start {
             return Ok(true);
