@@ -9,6 +9,7 @@ mod completions;
 mod explain;
 mod manual;
 mod replay;
+mod synth;
 
 use std::{
     io::{self, IsTerminal},
@@ -35,6 +36,8 @@ Examples:
   lychgate replay --policy isp.toml evening.pcapng       try it on a capture
   lychgate explain evening.pcapng --frame 4711 --policy isp.toml
                                                          why was frame 4711 judged so?
+  lychgate synth village.pcapng --policy-out village.toml
+                                                         a capture to try things on
 
 Exit status: 0 done; 1 `check` found mistakes; 2 arguments or an input cannot be used, or an output
 cannot be written.";
@@ -55,6 +58,7 @@ struct Cli {
 enum Command {
     Replay(replay::ReplayArgs),
     Explain(explain::ExplainArgs),
+    Synth(synth::SynthArgs),
     Check(check::CheckArgs),
     Completions(completions::CompletionsArgs),
     Manual(manual::ManualArgs),
@@ -65,6 +69,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Replay(args) => replay::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Synth(args) => synth::run(args),
         Command::Check(args) => check::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Manual(args) => manual::run(args),
