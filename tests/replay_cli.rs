@@ -84,13 +84,19 @@ struct Made {
 fn made(time: u64, packet: Packet) -> Made {
     let bytes = packet.build();
     let wire_length = bytes.len() as u32;
-    Made { time, bytes, wire_length }
+    Made {
+        time,
+        bytes,
+        wire_length,
+    }
 }
 
 /// A SYN from an IPv4 subscriber to a mail server.
 fn syn(time: u64, source: [u8; 4], port: u16, sequence: u32) -> Made {
     let source = Ipv4Addr::from(source);
-    let packet = Packet::ethernet().ipv4(source, "192.0.2.99").tcp(40_000, port);
+    let packet = Packet::ethernet()
+        .ipv4(source, "192.0.2.99")
+        .tcp(40_000, port);
     made(time, packet.flags(SYN).sequence(sequence))
 }
 
@@ -100,13 +106,20 @@ fn syn(time: u64, source: [u8; 4], port: u16, sequence: u32) -> Made {
 fn evening() -> Vec<Made> {
     let mut frames = Vec::new();
     for index in 0..12u32 {
-        frames.push(syn(START + u64::from(index) * SECOND / 10, [203, 0, 113, 66], 25, index));
+        frames.push(syn(
+            START + u64::from(index) * SECOND / 10,
+            [203, 0, 113, 66],
+            25,
+            index,
+        ));
     }
     // The last of them again: refused like the first time, but no new attempt.
     frames.push(syn(START + 2 * SECOND, [203, 0, 113, 66], 25, 11));
     for host in 1..=3u16 {
         let source = std::net::Ipv6Addr::new(0x2001, 0xdb8, 0x0200, 0, 0, 0, 0, host);
-        let packet = Packet::ethernet().ipv6(source, "2001:db8:ffff::25").tcp(40_000, 25);
+        let packet = Packet::ethernet()
+            .ipv6(source, "2001:db8:ffff::25")
+            .tcp(40_000, 25);
         frames.push(made(START + 2 * SECOND, packet.flags(SYN)));
     }
     frames.push(syn(START + 2 * SECOND, [203, 0, 113, 30], 25, 1));
@@ -116,10 +129,17 @@ fn evening() -> Vec<Made> {
     }
     frames.push(syn(START + 2 * SECOND + 2, [198, 51, 100, 200], 25, 1));
     // The first fragment ends after 8 of the TCP header's 20 octets.
-    let tiny = Packet::ethernet().ipv4("203.0.113.9", "192.0.2.99").fragment(0, true, 7);
-    frames.push(made(START + 2 * SECOND + 3, tiny.only(0..8).tcp(40_000, 25).flags(SYN)));
+    let tiny = Packet::ethernet()
+        .ipv4("203.0.113.9", "192.0.2.99")
+        .fragment(0, true, 7);
+    frames.push(made(
+        START + 2 * SECOND + 3,
+        tiny.only(0..8).tcp(40_000, 25).flags(SYN),
+    ));
     for index in 0..8 {
-        let packet = Packet::ethernet().ipv4("203.0.113.5", "192.0.2.53").udp(5000, 53);
+        let packet = Packet::ethernet()
+            .ipv4("203.0.113.5", "192.0.2.53")
+            .udp(5000, 53);
         frames.push(made(START + 3 * SECOND + index, packet.payload(40)));
     }
     frames
@@ -158,7 +178,10 @@ impl Desk {
 
     fn lychgate_with(&self, arguments: &str, stdin: &[u8]) -> Run {
         let mut command = Command::cargo_bin("lychgate").unwrap();
-        command.current_dir(self.0.path()).args(arguments.split_whitespace()).write_stdin(stdin);
+        command
+            .current_dir(self.0.path())
+            .args(arguments.split_whitespace())
+            .write_stdin(stdin);
         let output = command.output().unwrap();
         Run {
             status: output.status.code().unwrap(),
@@ -193,7 +216,11 @@ impl Run {
         assert!(self.stderr.starts_with("lychgate: "), "{}", self.stderr);
         assert_eq!(self.stderr.trim_end().lines().count(), 1, "{}", self.stderr);
         for text in texts {
-            assert!(self.stderr.contains(text), "{text:?} is not in {:?}", self.stderr);
+            assert!(
+                self.stderr.contains(text),
+                "{text:?} is not in {:?}",
+                self.stderr
+            );
         }
     }
 }
@@ -211,8 +238,14 @@ fn read(path: &Path) -> Vec<Made> {
     let mut reader = Reader::open(path).unwrap();
     let mut frames = Vec::new();
     while let Some(record) = reader.next().unwrap() {
-        let Record { time, wire_length, .. } = record;
-        frames.push(Made { time, bytes: record.bytes.to_vec(), wire_length });
+        let Record {
+            time, wire_length, ..
+        } = record;
+        frames.push(Made {
+            time,
+            bytes: record.bytes.to_vec(),
+            wire_length,
+        });
     }
     frames
 }
@@ -253,9 +286,17 @@ fn json_lists_every_subscriber_that_tried_by_address_ipv4_first() {
     desk.pcap("evening.pcap", &evening());
     let json = desk.json("evening.pcap");
     let sources = json["sources"].as_array().unwrap();
-    let names: Vec<_> = sources.iter().map(|source| source["source"].as_str().unwrap()).collect();
-    let expected =
-        ["198.51.100.7", "198.51.100.200", "203.0.113.30", "203.0.113.66", "2001:db8:200::/56"];
+    let names: Vec<_> = sources
+        .iter()
+        .map(|source| source["source"].as_str().unwrap())
+        .collect();
+    let expected = [
+        "198.51.100.7",
+        "198.51.100.200",
+        "203.0.113.30",
+        "203.0.113.66",
+        "2001:db8:200::/56",
+    ];
     assert_eq!(names, expected);
     assert_eq!(sources[2]["name"], "ACME Hosting");
     assert_eq!(sources[2]["smtp"], service([1, 1, 1, 0]));
@@ -263,7 +304,11 @@ fn json_lists_every_subscriber_that_tried_by_address_ipv4_first() {
     assert_eq!(sources[3]["class"], "residential");
     assert_eq!(sources[3]["smtp"], service([13, 12, 10, 2]));
     assert_eq!(sources[3]["submission"], service([0; 4]));
-    assert_eq!(sources[4]["smtp"], service([3, 3, 3, 0]), "one subscriber, whatever its address");
+    assert_eq!(
+        sources[4]["smtp"],
+        service([3, 3, 3, 0]),
+        "one subscriber, whatever its address"
+    );
 }
 
 #[test]
@@ -271,10 +316,17 @@ fn json_keeps_to_its_published_schema() {
     let desk = Desk::new();
     desk.pcap("evening.pcap", &evening());
     desk.pcap("empty.pcap", &[]);
-    desk.file("open.toml", POLICY.replace("connections = 10,", "connections = 11,"));
+    desk.file(
+        "open.toml",
+        POLICY.replace("connections = 10,", "connections = 11,"),
+    );
     let schema = include_str!("../docs/replay.schema.json");
     let schema: Value = serde_json::from_str(schema).unwrap();
-    for arguments in ["evening.pcap", "empty.pcap", "--compare open.toml evening.pcap"] {
+    for arguments in [
+        "evening.pcap",
+        "empty.pcap",
+        "--compare open.toml evening.pcap",
+    ] {
         schema::check(&schema, &desk.json(arguments));
     }
 }
@@ -309,13 +361,21 @@ fn the_terminal_report_says_who_tried_too_much() {
     desk.pcap("evening.pcap", &evening());
     let run = desk.lychgate("replay --policy policy.toml evening.pcap");
     assert_eq!(run.status, 0, "{}", run.stderr);
-    assert!(run.stdout.starts_with("3 of 5 subscribers tried more mail connections"), "{}", run.stdout);
+    assert!(
+        run.stdout
+            .starts_with("3 of 5 subscribers tried more mail connections"),
+        "{}",
+        run.stdout
+    );
     assert!(run.stdout.contains("203.0.113.66"), "{}", run.stdout);
     assert!(!run.stdout.contains('\u{1b}'), "no colour in a pipe");
     let coloured = desk.lychgate("replay --policy policy.toml --color always evening.pcap");
     assert!(coloured.stdout.contains('\u{1b}'));
     let quiet = desk.lychgate("replay --policy policy.toml --quiet evening.pcap");
-    assert_eq!((quiet.status, quiet.stdout, quiet.stderr), (0, String::new(), String::new()));
+    assert_eq!(
+        (quiet.status, quiet.stdout, quiet.stderr),
+        (0, String::new(), String::new())
+    );
 }
 
 #[test]
@@ -336,12 +396,18 @@ fn any_number_of_workers_writes_the_same_octets() {
     let desk = Desk::new();
     let mut frames = Vec::new();
     for round in 0..400 {
-        let shift = |frame: Made| Made { time: frame.time + round * SECOND, ..frame };
+        let shift = |frame: Made| Made {
+            time: frame.time + round * SECOND,
+            ..frame
+        };
         frames.extend(evening().into_iter().map(shift));
     }
     frames.sort_by_key(|frame| frame.time);
     desk.pcap("evenings.pcap", &frames);
-    desk.file("open.toml", POLICY.replace("connections = 10,", "connections = 3,"));
+    desk.file(
+        "open.toml",
+        POLICY.replace("connections = 10,", "connections = 3,"),
+    );
     for workers in [1, 2, 3, 8] {
         let outputs = format!(
             "--json {workers}.json --html {workers}.html --forwarded {workers}.f --dropped {workers}.d"
@@ -411,7 +477,11 @@ fn several_captures_are_merged_by_time() {
     let desk = Desk::new();
     let (mut even, mut odd) = (Vec::new(), Vec::new());
     for (index, frame) in evening().into_iter().enumerate() {
-        if index % 2 == 0 { even.push(frame) } else { odd.push(frame) }
+        if index % 2 == 0 {
+            even.push(frame)
+        } else {
+            odd.push(frame)
+        }
     }
     desk.pcap("evening.pcap", &evening());
     desk.pcap("even.pcap", &even);
@@ -429,7 +499,9 @@ fn several_captures_are_merged_by_time() {
 #[test]
 fn time_that_runs_backwards_is_clamped_and_counted() {
     let desk = Desk::new();
-    let mut frames: Vec<_> = (0..10).map(|index| syn(START + SECOND, [203, 0, 113, 66], 25, index)).collect();
+    let mut frames: Vec<_> = (0..10)
+        .map(|index| syn(START + SECOND, [203, 0, 113, 66], 25, index))
+        .collect();
     // Eleven seconds earlier by its stamp, it would fall into another window.
     frames.push(syn(START - 10 * SECOND, [203, 0, 113, 66], 25, 10));
     desk.pcap("backwards.pcap", &frames);
@@ -454,10 +526,16 @@ fn a_capture_of_one_port_fixes_the_direction() {
 fn compare_tells_whose_verdicts_differ_and_shows_frames() {
     let desk = Desk::new();
     desk.pcap("evening.pcap", &evening());
-    desk.file("strict.toml", POLICY.replace("connections = 10,", "connections = 4,"));
+    desk.file(
+        "strict.toml",
+        POLICY.replace("connections = 10,", "connections = 4,"),
+    );
     let json = desk.json("--compare strict.toml evening.pcap");
     let found = &json["comparison"];
-    assert_eq!((&found["frames"], &found["differing"]), (&30.into(), &6.into()));
+    assert_eq!(
+        (&found["frames"], &found["differing"]),
+        (&30.into(), &6.into())
+    );
     assert_eq!(
         found["pairs"],
         serde_json::json!([{
@@ -518,8 +596,16 @@ fn of_a_truncated_capture_all_before_the_damage_is_judged_and_written() {
     run.is_refused_with(&["cut.pcap: cut short", "at offset"]);
     let json: Value = serde_json::from_slice(&fs::read(desk.path("out.json")).unwrap()).unwrap();
     assert_eq!(json["frames"]["total"], 29);
-    assert!(json["capture"]["damage"][0].as_str().unwrap().contains("cut short"));
-    assert_eq!(desk.read("f.pcapng").len() + desk.read("d.pcapng").len(), 29);
+    assert!(
+        json["capture"]["damage"][0]
+            .as_str()
+            .unwrap()
+            .contains("cut short")
+    );
+    assert_eq!(
+        desk.read("f.pcapng").len() + desk.read("d.pcapng").len(),
+        29
+    );
 }
 
 #[test]
@@ -548,7 +634,10 @@ fn a_policy_that_is_not_there_is_refused_before_anything_is_read() {
 #[test]
 fn a_policy_with_mistakes_is_refused_with_the_place() {
     let desk = Desk::new();
-    desk.file("bad.toml", POLICY.replace("excess = \"drop\"", "exces = \"drop\""));
+    desk.file(
+        "bad.toml",
+        POLICY.replace("excess = \"drop\"", "exces = \"drop\""),
+    );
     desk.pcap("evening.pcap", &evening());
     let run = desk.lychgate("replay --policy bad.toml evening.pcap");
     assert_eq!(run.status, 2);
@@ -562,10 +651,14 @@ fn an_output_over_an_input_is_refused_and_the_input_stays() {
     desk.pcap("evening.pcap", &evening());
     let before = fs::read(desk.path("evening.pcap")).unwrap();
     for option in ["--json", "--html", "--forwarded", "--dropped"] {
-        desk.lychgate(&format!("replay --policy policy.toml {option} ./evening.pcap evening.pcap"))
-            .is_refused_with(&["evening.pcap: is an input"]);
-        desk.lychgate(&format!("replay --policy policy.toml {option} policy.toml evening.pcap"))
-            .is_refused_with(&["policy.toml: is an input"]);
+        desk.lychgate(&format!(
+            "replay --policy policy.toml {option} ./evening.pcap evening.pcap"
+        ))
+        .is_refused_with(&["evening.pcap: is an input"]);
+        desk.lychgate(&format!(
+            "replay --policy policy.toml {option} policy.toml evening.pcap"
+        ))
+        .is_refused_with(&["policy.toml: is an input"]);
     }
     assert_eq!(fs::read(desk.path("evening.pcap")).unwrap(), before);
 }
@@ -585,8 +678,13 @@ fn an_output_in_a_directory_that_is_not_there_is_refused() {
     let desk = Desk::new();
     desk.pcap("evening.pcap", &evening());
     for option in ["--json", "--html", "--forwarded", "--dropped"] {
-        desk.lychgate(&format!("replay --policy policy.toml {option} nowhere/out evening.pcap"))
-            .is_refused_with(&["nowhere/out: cannot be written", "check that the directory exists"]);
+        desk.lychgate(&format!(
+            "replay --policy policy.toml {option} nowhere/out evening.pcap"
+        ))
+        .is_refused_with(&[
+            "nowhere/out: cannot be written",
+            "check that the directory exists",
+        ]);
     }
 }
 
@@ -595,7 +693,10 @@ fn an_output_that_fails_leaves_no_half_file() {
     let desk = Desk::new();
     desk.lychgate("replay --policy policy.toml --json out.json nowhere.pcap")
         .is_refused_with(&["nowhere.pcap"]);
-    let left: Vec<_> = fs::read_dir(desk.0.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> = fs::read_dir(desk.0.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     assert_eq!(left, ["policy.toml"]);
 }
 
@@ -618,7 +719,8 @@ fn a_replay_of_nothing_is_refused_with_its_usage() {
 #[test]
 fn standard_input_twice_is_refused() {
     let desk = Desk::new();
-    desk.lychgate("replay --policy policy.toml - -").is_refused_with(&["standard input (-) is given 2 times"]);
+    desk.lychgate("replay --policy policy.toml - -")
+        .is_refused_with(&["standard input (-) is given 2 times"]);
 }
 
 #[test]
@@ -648,7 +750,11 @@ fn explain_tells_layers_subscriber_window_and_reason() {
         "10 admitted of 10 that the limit allows, 1 refused",
         "docs/counters.md",
     ] {
-        assert!(run.stdout.contains(text), "{text:?} is not in {}", run.stdout);
+        assert!(
+            run.stdout.contains(text),
+            "{text:?} is not in {}",
+            run.stdout
+        );
     }
 }
 
@@ -659,14 +765,22 @@ fn explain_agrees_with_the_replay_about_every_frame() {
     let replayed = desk.json("evening.pcap");
     let mut reasons = std::collections::BTreeMap::<String, u64>::new();
     for number in 1..=30 {
-        let run = desk.lychgate(&format!("explain evening.pcap -n {number} -p policy.toml --json"));
+        let run = desk.lychgate(&format!(
+            "explain evening.pcap -n {number} -p policy.toml --json"
+        ));
         assert_eq!(run.status, 0, "{}", run.stderr);
         let explained: Value = serde_json::from_str(&run.stdout).unwrap();
         assert_eq!(explained["frame"], number);
-        *reasons.entry(explained["verdict"]["reason"].as_str().unwrap().to_owned()).or_default() += 1;
+        *reasons
+            .entry(explained["verdict"]["reason"].as_str().unwrap().to_owned())
+            .or_default() += 1;
     }
     for (reason, frames) in replayed["reasons"].as_object().unwrap() {
-        assert_eq!(reasons.get(reason).copied().unwrap_or(0), frames.as_u64().unwrap(), "{reason}");
+        assert_eq!(
+            reasons.get(reason).copied().unwrap_or(0),
+            frames.as_u64().unwrap(),
+            "{reason}"
+        );
     }
 }
 
@@ -675,7 +789,11 @@ fn explain_says_that_a_retransmission_has_the_verdict_of_the_first() {
     let desk = Desk::new();
     desk.pcap("evening.pcap", &evening());
     let run = desk.lychgate("explain evening.pcap --frame 13 --policy policy.toml");
-    assert!(run.stdout.contains("It repeats an earlier SYN"), "{}", run.stdout);
+    assert!(
+        run.stdout.contains("It repeats an earlier SYN"),
+        "{}",
+        run.stdout
+    );
 }
 
 #[test]
@@ -699,10 +817,20 @@ fn explain_counts_frames_from_1() {
 #[test]
 fn help_teaches_with_examples() {
     let desk = Desk::new();
-    for arguments in ["--help", "replay --help", "explain --help", "completions --help", "manual --help"] {
+    for arguments in [
+        "--help",
+        "replay --help",
+        "explain --help",
+        "completions --help",
+        "manual --help",
+    ] {
         let run = desk.lychgate(arguments);
         assert_eq!(run.status, 0);
-        assert!(run.stdout.contains("Examples:"), "{arguments}: {}", run.stdout);
+        assert!(
+            run.stdout.contains("Examples:"),
+            "{arguments}: {}",
+            run.stdout
+        );
     }
 }
 
@@ -721,7 +849,11 @@ fn manual_writes_a_page_per_subcommand() {
 fn completions_are_written_for_a_shell() {
     let desk = Desk::new();
     let run = desk.lychgate("completions bash");
-    assert!(run.status == 0 && run.stdout.contains("lychgate"), "{}", run.stdout);
+    assert!(
+        run.status == 0 && run.stdout.contains("lychgate"),
+        "{}",
+        run.stdout
+    );
 }
 
 #[test]
@@ -729,13 +861,23 @@ fn pcapng_without_times_of_its_own_is_written_with_those_of_the_input() {
     let desk = Desk::new();
     let mut writer = Writer::create(&desk.path("evening.pcapng")).unwrap();
     for frame in evening() {
-        writer.write(&record(&frame), Some("a comment of the input")).unwrap();
+        writer
+            .write(&record(&frame), Some("a comment of the input"))
+            .unwrap();
     }
     writer.finish().unwrap();
     let run = desk.lychgate("replay -q -p policy.toml --forwarded out.pcapng evening.pcapng");
     assert_eq!(run.status, 0, "{}", run.stderr);
-    let times: Vec<_> = desk.read("out.pcapng").iter().map(|frame| frame.time).collect();
-    let expected: Vec<_> = evening().iter().map(|frame| frame.time).filter(|time| times.contains(time)).collect();
+    let times: Vec<_> = desk
+        .read("out.pcapng")
+        .iter()
+        .map(|frame| frame.time)
+        .collect();
+    let expected: Vec<_> = evening()
+        .iter()
+        .map(|frame| frame.time)
+        .filter(|time| times.contains(time))
+        .collect();
     assert_eq!(times.first(), expected.first());
     assert!(times.is_sorted());
 }

@@ -67,7 +67,11 @@ pub fn run(args: ExplainArgs) -> anyhow::Result<ExitCode> {
 
 fn missing(number: u64, frames: u64, damage: &[CaptureError]) -> anyhow::Error {
     match damage.first() {
-        Some(damage) => anyhow::anyhow!("frame {number} is not there: {frames} could be read before this: {damage}"),
-        None => anyhow::anyhow!("frame {number} is not there: the captures hold {frames}; choose one of 1 to {frames}"),
+        Some(damage) => anyhow::anyhow!(
+            "frame {number} is not there: {frames} could be read before this: {damage}"
+        ),
+        None => anyhow::anyhow!(
+            "frame {number} is not there: the captures hold {frames}; choose one of 1 to {frames}"
+        ),
     }
 }

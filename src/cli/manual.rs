@@ -35,8 +35,11 @@ pub fn run(args: ManualArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn write_all(command: &clap::Command, directory: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(directory).with_context(|| format!("{}: cannot be created", directory.display()))?;
-    let subcommands = command.get_subcommands().filter(|command| command.get_name() != "help");
+    fs::create_dir_all(directory)
+        .with_context(|| format!("{}: cannot be created", directory.display()))?;
+    let subcommands = command
+        .get_subcommands()
+        .filter(|command| command.get_name() != "help");
     for command in std::iter::once(command).chain(subcommands) {
         let page = clap_mangen::Man::new(command.clone());
         let path = directory.join(page.get_filename());

@@ -34,8 +34,7 @@ const EXAMPLES: &str = "\
 Examples:
   lychgate check isp.toml                                validate a policy
   lychgate replay --policy isp.toml evening.pcapng       try it on a capture
-  lychgate explain evening.pcapng --frame 4711 --policy isp.toml
-                                                         why was frame 4711 judged so?
+  lychgate explain evening.pcapng -n 4711 -p isp.toml    why was frame 4711 judged so?
   lychgate synth village.pcapng --policy-out village.toml
                                                          a capture to try things on
 
@@ -56,10 +55,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::CheckArgs),
     Replay(replay::ReplayArgs),
     Explain(explain::ExplainArgs),
     Synth(synth::SynthArgs),
-    Check(check::CheckArgs),
     Completions(completions::CompletionsArgs),
     Manual(manual::ManualArgs),
 }
@@ -67,10 +66,10 @@ enum Command {
 /// Parses the process's arguments, runs the subcommand and maps its error to an exit code.
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Check(args) => check::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Synth(args) => synth::run(args),
-        Command::Check(args) => check::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Manual(args) => manual::run(args),
     };
@@ -79,19 +78,18 @@ pub fn main() -> ExitCode {
             // Whoever read our output has seen enough.
             return ExitCode::SUCCESS;
         }
-        complain(&error);
+        eprintln!("lychgate: {error:#}");
         ExitCode::from(UNUSABLE)
     })
 }
 
-/// Prints an error with its causes on one line.
-fn complain(error: &anyhow::Error) {
-    eprintln!("lychgate: {error:#}");
-}
-
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let kind = |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<io::Error>().map(io::Error::kind);
-    error.chain().any(|cause| kind(cause) == Some(io::ErrorKind::BrokenPipe))
+    let kind = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<io::Error>().map(io::Error::kind)
+    };
+    error
+        .chain()
+        .any(|cause| kind(cause) == Some(io::ErrorKind::BrokenPipe))
 }
 
 /// Where the frames come from.
@@ -121,12 +119,20 @@ impl CaptureArgs {
         } else {
             Captures::mixed(self.captures)
         };
-        let from_stdin = captures.files.iter().filter(|(file, _)| is_standard_stream(file)).count();
+        let from_stdin = captures
+            .files
+            .iter()
+            .filter(|(file, _)| is_standard_stream(file))
+            .count();
         if from_stdin > 1 {
-            anyhow::bail!("standard input (-) is given {from_stdin} times; it can be read only once");
+            anyhow::bail!(
+                "standard input (-) is given {from_stdin} times; it can be read only once"
+            );
         }
         if from_stdin == 1 && io::stdin().is_terminal() {
-            anyhow::bail!("standard input is a terminal; pipe a capture into it, as in `tcpdump -w - | lychgate …`");
+            anyhow::bail!(
+                "standard input is a terminal; pipe a capture into it, as in `tcpdump -w - | lychgate …`"
+            );
         }
         Ok(captures)
     }
@@ -173,8 +179,13 @@ fn load_policy(path: &Path, quiet: bool) -> anyhow::Result<NamedPolicy> {
         anstream::eprintln!("{}\n", diagnostics.render(true));
     }
     match policy {
-        Some(policy) => Ok(NamedPolicy { name: file.to_string(), policy: Arc::new(policy) }),
-        None => anyhow::bail!("{file}: the policy is refused; `lychgate check {file}` tells all about it"),
+        Some(policy) => Ok(NamedPolicy {
+            name: file.to_string(),
+            policy: Arc::new(policy),
+        }),
+        None => anyhow::bail!(
+            "{file}: the policy is refused; `lychgate check {file}` tells all about it"
+        ),
     }
 }
 

@@ -13,8 +13,8 @@ use clap::{Args, ColorChoice, ValueHint};
 use indicatif::ProgressBar;
 
 use super::{
-    CaptureArgs, UNUSABLE, bar_style, colored_stderr, colored_stdout, is_standard_stream, load_policy,
-    progress_bar,
+    CaptureArgs, UNUSABLE, bar_style, colored_stderr, colored_stdout, is_standard_stream,
+    load_policy, progress_bar,
 };
 use crate::{
     io::capture::Progress,
@@ -93,8 +93,14 @@ pub struct ReplayArgs {
 pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let captures = args.captures.validated()?;
     let outputs = [&args.json, &args.html, &args.forwarded, &args.dropped];
-    let outputs: Vec<_> = outputs.into_iter().flatten().map(PathBuf::as_path).collect();
-    let policies = std::iter::once(&args.policy).chain(&args.compare).map(PathBuf::as_path);
+    let outputs: Vec<_> = outputs
+        .into_iter()
+        .flatten()
+        .map(PathBuf::as_path)
+        .collect();
+    let policies = std::iter::once(&args.policy)
+        .chain(&args.compare)
+        .map(PathBuf::as_path);
     refuse_clashes(&captures, policies, &outputs)?;
     let to_stdout = outputs.iter().any(|path| is_standard_stream(path));
 
@@ -105,7 +111,10 @@ pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         compare: args.compare.as_deref().map(load).transpose()?,
         seed: args.seed,
         workers: args.workers,
-        outputs: Outputs { forwarded: args.forwarded, dropped: args.dropped },
+        outputs: Outputs {
+            forwarded: args.forwarded,
+            dropped: args.dropped,
+        },
     };
     // Begun before the replay, so that a wrong path costs no time.
     let json = args.json.as_deref().map(Document::create).transpose()?;
@@ -118,7 +127,8 @@ pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         document.write(|out| report::json::write(&summary, out))?;
     }
     if let Some(document) = html {
-        let page = report::html::render(&summary, args.top.max(20)).context("rendering the page")?;
+        let page =
+            report::html::render(&summary, args.top.max(20)).context("rendering the page")?;
         document.write(|out| out.write_all(page.as_bytes()))?;
     }
     if !args.quiet {
@@ -127,7 +137,11 @@ pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     for damage in &damage {
         bar.suspend(|| eprintln!("lychgate: {damage}"));
     }
-    Ok(if damage.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(UNUSABLE) })
+    Ok(if damage.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(UNUSABLE)
+    })
 }
 
 /// An output is neither an input nor another output.
@@ -137,13 +151,25 @@ fn refuse_clashes<'a>(
     outputs: &[&Path],
 ) -> anyhow::Result<()> {
     let captures = captures.files.iter().map(|(file, _)| file.as_path());
-    let inputs: Vec<_> = captures.filter(|file| !is_standard_stream(file)).chain(policies).collect();
+    let inputs: Vec<_> = captures
+        .filter(|file| !is_standard_stream(file))
+        .chain(policies)
+        .collect();
     for (index, output) in outputs.iter().enumerate() {
         if inputs.iter().any(|input| is_same_file(input, output)) {
-            anyhow::bail!("{}: is an input; write the output to another file", output.display());
+            anyhow::bail!(
+                "{}: is an input; write the output to another file",
+                output.display()
+            );
         }
-        if outputs[..index].iter().any(|other| is_same_file(other, output)) {
-            anyhow::bail!("{}: is given for two outputs; give each its own file", output.display());
+        if outputs[..index]
+            .iter()
+            .any(|other| is_same_file(other, output))
+        {
+            anyhow::bail!(
+                "{}: is given for two outputs; give each its own file",
+                output.display()
+            );
         }
     }
     Ok(())
@@ -168,14 +194,21 @@ struct Document {
 
 impl Document {
     fn create(path: &Path) -> Result<Self, ReplayError> {
-        let (out, pending) = Pending::create(path).map_err(|cause| ReplayError::output(path, cause))?;
-        Ok(Self { path: path.to_owned(), out, pending })
+        let (out, pending) =
+            Pending::create(path).map_err(|cause| ReplayError::output(path, cause))?;
+        Ok(Self {
+            path: path.to_owned(),
+            out,
+            pending,
+        })
     }
 
     fn write(self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
         let Self { path, out, pending } = self;
         let mut out = io::BufWriter::new(out);
-        let written = content(&mut out).and_then(|()| out.flush()).and_then(|()| pending.commit());
+        let written = content(&mut out)
+            .and_then(|()| out.flush())
+            .and_then(|()| pending.commit());
         written.with_context(|| format!("{}: cannot be written", path.display()))
     }
 }

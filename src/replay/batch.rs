@@ -80,9 +80,13 @@ impl Batch {
     }
 
     /// The frames as the engine takes them, beside room for its judgements.
-    pub fn to_judge(&mut self) -> (Vec<Frame<'_>>, &mut Judgements, &mut Judgements) {
+    pub fn parts(&mut self) -> (Vec<Frame<'_>>, &mut Judgements, &mut Judgements) {
         let octets = &self.octets;
-        let frames = self.entries.iter().map(|entry| entry.frame(octets)).collect();
+        let frames = self
+            .entries
+            .iter()
+            .map(|entry| entry.frame(octets))
+            .collect();
         (frames, &mut self.judgements, &mut self.others)
     }
 

@@ -150,7 +150,14 @@ mod tests {
     use crate::engine::Direction;
 
     fn verdict(action: Action, reason: Reason, observed: bool) -> Verdict {
-        Verdict { action, reason, direction: Direction::Outbound, observed, class: None, attempt: None }
+        Verdict {
+            action,
+            reason,
+            direction: Direction::Outbound,
+            observed,
+            class: None,
+            attempt: None,
+        }
     }
 
     #[test]
@@ -172,7 +179,13 @@ mod tests {
             comparison.count(number, &ours, &theirs, || Some(key));
         }
         let pair = (Fate::Forward, Fate::Drop(Reason::LimitExceeded));
-        assert_eq!(comparison.pairs[&pair], Difference { frames: 5, examples: vec![1, 2, 3] });
+        assert_eq!(
+            comparison.pairs[&pair],
+            Difference {
+                frames: 5,
+                examples: vec![1, 2, 3]
+            }
+        );
         assert_eq!(comparison.sources[&key].newly_refused, 5);
         assert_eq!(comparison.sources[&key].newly_admitted, 0);
     }

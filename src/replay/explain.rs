@@ -9,7 +9,7 @@ use super::{Captures, Input, NamedPolicy, ReplayError, batch::Batch, sink};
 use crate::{
     engine::{Attempt, Engine, Judgements, Nanos, Verdict},
     io::capture::CaptureError,
-    policy::{Class, Limit, Rule, Role},
+    policy::{Class, Limit, Role, Rule},
     source::SourceTable,
     wire::{self, Layer, Service},
 };
@@ -76,7 +76,11 @@ pub enum Sought {
 ///
 /// # Errors
 /// A capture cannot be opened.
-pub fn explain(captures: &Captures, named: &NamedPolicy, number: u64) -> Result<Sought, ReplayError> {
+pub fn explain(
+    captures: &Captures,
+    named: &NamedPolicy,
+    number: u64,
+) -> Result<Sought, ReplayError> {
     let mut input = Input::open(captures)?;
     let policy = &named.policy;
     let sources = Arc::new(SourceTable::new(policy.capacity(), Some(0)));
@@ -89,11 +93,13 @@ pub fn explain(captures: &Captures, named: &NamedPolicy, number: u64) -> Result<
             let frames = input.frames();
             return Ok(Sought::Missing(frames, input.finish().1));
         }
-        let (frames, judgements, _) = batch.to_judge();
+        let (frames, judgements, _) = batch.parts();
         engine.process(&frames, judgements);
         if input.frames() == number {
             log.absorb(&batch, batch.len() - 1);
-            return Ok(Sought::Found(Box::new(explanation(&batch, named, number, &log))));
+            return Ok(Sought::Found(Box::new(explanation(
+                &batch, named, number, &log,
+            ))));
         }
         log.absorb(&batch, batch.len());
     }
@@ -104,12 +110,10 @@ fn explanation(batch: &Batch, named: &NamedPolicy, number: u64, log: &Log) -> Ex
     let policy = &*named.policy;
     let index = batch.len() - 1;
     let (frame, verdict) = (batch.frame(index), batch.judgements.verdicts[index]);
-    let attempt = verdict.attempt.map(|attempt| batch.judgements.attempts[usize::from(attempt)].clone());
-    let address = attempt.as_ref().map(|attempt| attempt.segment.charged());
-    let member = match address.map(|address| policy.role(address)) {
-        Some(Role::Subscriber(member)) => Some(member),
-        _ => sink::member(policy, &frame, verdict.direction),
-    };
+    let attempt = verdict
+        .attempt
+        .map(|attempt| batch.judgements.attempts[usize::from(attempt)]);
+    let member = sink::member(policy, &frame, verdict.direction);
     let owner = member.map(|member| Owner {
         key: member.key,
         name: policy.name_of(member.key).map(str::to_owned),
@@ -161,23 +165,36 @@ impl Log {
     /// Takes in the attempts among the first `frames` frames.
     fn absorb(&mut self, batch: &Batch, frames: usize) {
         let Judgements { attempts, .. } = &batch.judgements;
-        let earlier = attempts.iter().filter(|attempt| usize::from(attempt.frame) < frames);
+        let earlier = attempts
+            .iter()
+            .filter(|attempt| usize::from(attempt.frame) < frames);
         for attempt in earlier.filter(|attempt| !attempt.retransmission) {
             let time = batch.time(usize::from(attempt.frame));
-            self.0.entry(Self::meter(attempt)).or_default().push((time, attempt.admitted));
+            self.0
+                .entry(Self::meter(attempt))
+                .or_default()
+                .push((time, attempt.admitted));
         }
     }
 
     fn history(&self, attempt: &Attempt, limit: Option<Limit>, now: Nanos) -> History {
-        let window = limit.map_or(Nanos::MAX, |limit| u64::try_from(limit.window.as_nanos()).unwrap_or(Nanos::MAX));
-        let attempts = self.0.get(&Self::meter(attempt)).map_or(&[][..], Vec::as_slice);
+        let window = limit.map_or(Nanos::MAX, |limit| {
+            u64::try_from(limit.window.as_nanos()).unwrap_or(Nanos::MAX)
+        });
+        let attempts = self
+            .0
+            .get(&Self::meter(attempt))
+            .map_or(&[][..], Vec::as_slice);
         let recent = attempts.iter().filter(|(time, _)| now - time < window);
         let count = |admitted| recent.clone().filter(|(_, was)| *was == admitted).count() as u64;
         History {
             limit,
             admitted: count(true),
             refused: count(false),
-            oldest_admitted: recent.clone().find(|(_, admitted)| *admitted).map(|(time, _)| *time),
+            oldest_admitted: recent
+                .clone()
+                .find(|(_, admitted)| *admitted)
+                .map(|(time, _)| *time),
         }
     }
 }

@@ -18,7 +18,9 @@ pub struct Captures {
 impl Captures {
     /// Captures that hold both directions: the pools tell which is which.
     pub fn mixed(files: impl IntoIterator<Item = PathBuf>) -> Self {
-        Self { files: files.into_iter().map(|file| (file, None)).collect() }
+        Self {
+            files: files.into_iter().map(|file| (file, None)).collect(),
+        }
     }
 
     /// Captures of what arrived on each port.
@@ -26,9 +28,15 @@ impl Captures {
         access: impl IntoIterator<Item = PathBuf>,
         uplink: impl IntoIterator<Item = PathBuf>,
     ) -> Self {
-        let outbound = access.into_iter().map(|file| (file, Some(Direction::Outbound)));
-        let inbound = uplink.into_iter().map(|file| (file, Some(Direction::Inbound)));
-        Self { files: outbound.chain(inbound).collect() }
+        let outbound = access
+            .into_iter()
+            .map(|file| (file, Some(Direction::Outbound)));
+        let inbound = uplink
+            .into_iter()
+            .map(|file| (file, Some(Direction::Inbound)));
+        Self {
+            files: outbound.chain(inbound).collect(),
+        }
     }
 }
 
@@ -47,15 +55,26 @@ impl Input {
     /// # Errors
     /// The first one that cannot be opened or is no capture that we read.
     pub fn open(captures: &Captures) -> Result<Self, CaptureError> {
-        let readers: Result<Vec<_>, _> = captures.files.iter().map(|(file, _)| Reader::open(file)).collect();
+        let readers: Result<Vec<_>, _> = captures
+            .files
+            .iter()
+            .map(|(file, _)| Reader::open(file))
+            .collect();
         let readers = readers?;
         let span = CaptureSpan {
-            files: readers.iter().map(|reader| reader.name().to_owned()).collect(),
+            files: readers
+                .iter()
+                .map(|reader| reader.name().to_owned())
+                .collect(),
             ..CaptureSpan::default()
         };
         Ok(Self {
             merge: Merge::new(readers),
-            directions: captures.files.iter().map(|(_, direction)| *direction).collect(),
+            directions: captures
+                .files
+                .iter()
+                .map(|(_, direction)| *direction)
+                .collect(),
             span,
             damage: Vec::new(),
             frames: 0,

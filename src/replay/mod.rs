@@ -35,7 +35,9 @@ pub use input::{Captures, Input};
 pub use outfile::Pending;
 pub use series::{Bucket, Series};
 pub use sink::Outputs;
-pub use summary::{CaptureSpan, ComparisonSummary, CounterRow, SourceRow, Summary, direction_name, source_text};
+pub use summary::{
+    CaptureSpan, ComparisonSummary, CounterRow, SourceRow, Summary, direction_name, source_text,
+};
 pub use tally::{FrameTotals, ReasonTally, ServiceTally, SourceTally, Tally};
 
 use crate::{
@@ -93,7 +95,10 @@ impl ReplayError {
     /// An output that cannot be written.
     #[must_use]
     pub fn output(path: &Path, cause: io::Error) -> Self {
-        Self::Output { path: path.to_owned(), cause }
+        Self::Output {
+            path: path.to_owned(),
+            cause,
+        }
     }
 }
 
@@ -102,7 +107,10 @@ impl ReplayError {
 ///
 /// # Errors
 /// A capture cannot be opened, or an output cannot be written.
-pub fn replay(plan: &Plan, watch: &mut dyn FnMut(Progress)) -> Result<(Summary, Vec<CaptureError>), ReplayError> {
+pub fn replay(
+    plan: &Plan,
+    watch: &mut dyn FnMut(Progress),
+) -> Result<(Summary, Vec<CaptureError>), ReplayError> {
     let mut input = Input::open(&plan.captures)?;
     let other = plan.compare.as_ref().map(|other| Arc::clone(&other.policy));
     let mut sink = Sink::new(Arc::clone(&plan.policy.policy), other, &plan.outputs)?;
@@ -118,18 +126,27 @@ pub fn replay(plan: &Plan, watch: &mut dyn FnMut(Progress)) -> Result<(Summary, 
     let (span, damage) = input.finish();
     let (tally, comparison) = sink.finish()?;
     let comparison = plan.compare.as_ref().zip(comparison);
-    let comparison = comparison.map(|(other, found)| ComparisonSummary::new(other.name.clone(), found));
-    Ok((summary(&plan.policy, span, tally, &counters, comparison), damage))
+    let comparison =
+        comparison.map(|(other, found)| ComparisonSummary::new(other.name.clone(), found));
+    Ok((
+        summary(&plan.policy, span, tally, &counters, comparison),
+        damage,
+    ))
 }
 
 /// One judge per worker, all over the same source tables.
 fn judges(plan: &Plan) -> Vec<Judge> {
     let table = |policy: &Policy| Arc::new(SourceTable::new(policy.capacity(), plan.seed));
     let ours = table(&plan.policy.policy);
-    let theirs = plan.compare.as_ref().map(|other| (Arc::clone(&other.policy), table(&other.policy)));
+    let theirs = plan
+        .compare
+        .as_ref()
+        .map(|other| (Arc::clone(&other.policy), table(&other.policy)));
     let judge = |_| Judge {
         engine: Engine::new(Arc::clone(&plan.policy.policy), Arc::clone(&ours)),
-        other: theirs.as_ref().map(|(policy, table)| Engine::new(Arc::clone(policy), Arc::clone(table))),
+        other: theirs
+            .as_ref()
+            .map(|(policy, table)| Engine::new(Arc::clone(policy), Arc::clone(table))),
     };
     (0..plan.workers.get()).map(judge).collect()
 }
@@ -162,7 +179,10 @@ fn summary(
         policy: named.name.clone(),
         capture,
         frames,
-        reasons: Reason::ALL.iter().map(|reason| (*reason, tally.reasons[*reason as usize])).collect(),
+        reasons: Reason::ALL
+            .iter()
+            .map(|reason| (*reason, tally.reasons[*reason as usize]))
+            .collect(),
         counters: counters.iter().map(counter).collect(),
         sources: sources.into_iter().map(row).collect(),
         series: tally.series,

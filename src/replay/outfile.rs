@@ -25,7 +25,15 @@ impl Pending {
     /// # Errors
     /// Its directory does not exist or cannot be written.
     pub fn create(target: &Path) -> io::Result<(Box<dyn Write + Send>, Self)> {
-        let direct = |sink: Box<dyn Write + Send>| Ok((sink, Self { target: target.to_owned(), temporary: None }));
+        let direct = |sink: Box<dyn Write + Send>| {
+            Ok((
+                sink,
+                Self {
+                    target: target.to_owned(),
+                    temporary: None,
+                },
+            ))
+        };
         if target.as_os_str() == "-" {
             return direct(Box::new(io::stdout()));
         }
@@ -43,7 +51,13 @@ impl Pending {
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let (file, temporary) = builder.tempfile_in(directory)?.into_parts();
-        Ok((Box::new(file), Self { target, temporary: Some(temporary) }))
+        Ok((
+            Box::new(file),
+            Self {
+                target,
+                temporary: Some(temporary),
+            },
+        ))
     }
 
     /// Puts the finished file in its place.

@@ -148,8 +148,14 @@ mod tests {
         series.count(5_000_000, true);
         series.count(5_999_999, false);
         series.count(7_000_000, false);
-        let shown: Vec<_> = series.iter().map(|(start, bucket)| (start, bucket.admitted, bucket.refused)).collect();
-        assert_eq!(shown, [(5_000_000, 1, 1), (6_000_000, 0, 0), (7_000_000, 0, 1)]);
+        let shown: Vec<_> = series
+            .iter()
+            .map(|(start, bucket)| (start, bucket.admitted, bucket.refused))
+            .collect();
+        assert_eq!(
+            shown,
+            [(5_000_000, 1, 1), (6_000_000, 0, 0), (7_000_000, 0, 1)]
+        );
     }
 
     #[test]
@@ -164,7 +170,13 @@ mod tests {
         let mut series = Series::new(2);
         series.count(0, true);
         series.count(u64::MAX, true);
-        assert_eq!(series.iter().map(|(_, bucket)| bucket.admitted).sum::<u64>(), 2);
+        assert_eq!(
+            series
+                .iter()
+                .map(|(_, bucket)| bucket.admitted)
+                .sum::<u64>(),
+            2
+        );
     }
 
     proptest! {

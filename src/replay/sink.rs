@@ -9,11 +9,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    ReplayError,
-    batch::Batch,
-    compare::Comparison,
-    outfile::Pending,
-    summary::source_text,
+    ReplayError, batch::Batch, compare::Comparison, outfile::Pending, summary::source_text,
     tally::Tally,
 };
 use crate::{
@@ -59,8 +55,16 @@ impl Sink {
             other,
             tally: Tally::default(),
             comparison: Comparison::default(),
-            forwarded: outputs.forwarded.as_deref().map(Capture::create).transpose()?,
-            dropped: outputs.dropped.as_deref().map(Capture::create).transpose()?,
+            forwarded: outputs
+                .forwarded
+                .as_deref()
+                .map(Capture::create)
+                .transpose()?,
+            dropped: outputs
+                .dropped
+                .as_deref()
+                .map(Capture::create)
+                .transpose()?,
             comment: String::new(),
         })
     }
@@ -70,7 +74,9 @@ impl Sink {
     /// # Errors
     /// An output capture cannot be written on.
     pub fn absorb(&mut self, batch: &Batch) -> Result<(), ReplayError> {
-        self.tally.absorb(&batch.judgements, batch.number, |frame| batch.time(usize::from(frame)));
+        self.tally.absorb(&batch.judgements, batch.number, |frame| {
+            batch.time(usize::from(frame))
+        });
         if self.other.is_some() {
             self.compare(batch);
         }
@@ -95,12 +101,13 @@ impl Sink {
         let Some(other) = &self.other else { return };
         let verdicts = batch.judgements.verdicts.iter().zip(&batch.others.verdicts);
         for (index, (ours, theirs)) in verdicts.enumerate() {
-            self.comparison.count(batch.number + index as u64, ours, theirs, || {
-                let frame = batch.frame(index);
-                let ours = member(&self.policy, &frame, ours.direction);
-                let known = ours.or_else(|| member(other, &frame, theirs.direction));
-                known.map(|member| member.key)
-            });
+            self.comparison
+                .count(batch.number + index as u64, ours, theirs, || {
+                    let frame = batch.frame(index);
+                    let ours = member(&self.policy, &frame, ours.direction);
+                    let known = ours.or_else(|| member(other, &frame, theirs.direction));
+                    known.map(|member| member.key)
+                });
         }
     }
 
@@ -114,7 +121,8 @@ impl Sink {
             } else if let Some(capture) = &mut self.dropped {
                 let key = match verdict.attempt {
                     Some(attempt) => Some(batch.judgements.attempts[usize::from(attempt)].key),
-                    None => member(&self.policy, &batch.frame(index), verdict.direction).map(|member| member.key),
+                    None => member(&self.policy, &batch.frame(index), verdict.direction)
+                        .map(|member| member.key),
                 };
                 put_comment(&mut self.comment, &self.policy, verdict, key);
                 capture.writer.write(&record, Some(&self.comment))?;
@@ -126,7 +134,11 @@ impl Sink {
 
 /// Whose frame it is: its outermost source's if it leaves, its outermost destination's if it
 /// comes in.
-pub fn member<'a>(policy: &'a Policy, frame: &Frame<'_>, direction: Direction) -> Option<Member<'a>> {
+pub fn member<'a>(
+    policy: &'a Policy,
+    frame: &Frame<'_>,
+    direction: Direction,
+) -> Option<Member<'a>> {
     let (source, destination) = wire::endpoints(frame.bytes, frame.link)?;
     let address = match direction {
         Direction::Outbound => source,
@@ -169,11 +181,17 @@ impl Capture {
         let output = |cause| ReplayError::output(path, cause);
         let (file, pending) = Pending::create(path).map_err(output)?;
         let writer = Writer::from_write(&path.display().to_string(), file)?;
-        Ok(Self { writer, path: path.to_owned(), pending })
+        Ok(Self {
+            writer,
+            path: path.to_owned(),
+            pending,
+        })
     }
 
     fn finish(self) -> Result<(), ReplayError> {
         self.writer.finish()?;
-        self.pending.commit().map_err(|cause| ReplayError::output(&self.path, cause))
+        self.pending
+            .commit()
+            .map_err(|cause| ReplayError::output(&self.path, cause))
     }
 }

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use super::{
-    compare::{Comparison, Fate, SourceDifference, Difference},
+    compare::{Comparison, Difference, Fate, SourceDifference},
     series::Series,
     tally::{FrameTotals, ReasonTally, ServiceTally, SourceTally},
 };
@@ -54,7 +54,9 @@ impl CaptureSpan {
     /// From the first frame to the last.
     #[must_use]
     pub fn duration(&self) -> Nanos {
-        self.first.zip(self.last).map_or(0, |(first, last)| last.saturating_sub(first))
+        self.first
+            .zip(self.last)
+            .map_or(0, |(first, last)| last.saturating_sub(first))
     }
 }
 
@@ -79,8 +81,11 @@ impl ComparisonSummary {
     /// Sorts what was found; `policy` is the second policy's file.
     #[must_use]
     pub fn new(policy: String, comparison: Comparison) -> Self {
-        let mut pairs: Vec<_> =
-            comparison.pairs.into_iter().map(|((ours, theirs), found)| (ours, theirs, found)).collect();
+        let mut pairs: Vec<_> = comparison
+            .pairs
+            .into_iter()
+            .map(|((ours, theirs), found)| (ours, theirs, found))
+            .collect();
         pairs.sort_by_key(|(_, _, found)| std::cmp::Reverse(found.frames));
         let mut sources: Vec<_> = comparison.sources.into_iter().collect();
         sources.sort_by_key(|(key, found)| (std::cmp::Reverse(found.all.frames), *key));
@@ -165,7 +170,11 @@ impl Summary {
 /// A subscriber as people and programs write it: a bare address for a host, else the prefix.
 #[must_use]
 pub fn source_text(key: IpNet) -> String {
-    if key.prefix_len() == key.max_prefix_len() { key.addr().to_string() } else { key.to_string() }
+    if key.prefix_len() == key.max_prefix_len() {
+        key.addr().to_string()
+    } else {
+        key.to_string()
+    }
 }
 
 /// A direction's name in every output.

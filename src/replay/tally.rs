@@ -182,7 +182,8 @@ impl Tally {
                 .or_insert_with(|| SourceTally::new(attempt.class, time))
                 .count(attempt, time);
             if !attempt.admitted {
-                self.first_refusal.get_or_insert(number + u64::from(attempt.frame));
+                self.first_refusal
+                    .get_or_insert(number + u64::from(attempt.frame));
             }
             if !attempt.retransmission {
                 self.series.count(time, attempt.admitted);

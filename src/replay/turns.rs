@@ -22,7 +22,10 @@ impl Turns {
     /// Takes the turn with this number, without waiting for it.
     #[must_use]
     pub fn take(&self, number: u64) -> Turn<'_> {
-        Turn { turns: self, number }
+        Turn {
+            turns: self,
+            number,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, u64> {
@@ -35,7 +38,11 @@ impl Turn<'_> {
     pub fn wait(&self) {
         let mut current = self.turns.lock();
         while *current < self.number {
-            current = self.turns.passed.wait(current).unwrap_or_else(PoisonError::into_inner);
+            current = self
+                .turns
+                .passed
+                .wait(current)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 }

@@ -20,7 +20,7 @@ pub struct Judge {
 impl Judge {
     /// Judges a batch; `turn` waits until all earlier batches have been judged.
     fn judge(&mut self, batch: &mut Batch, turn: impl FnOnce()) {
-        let (frames, judgements, others) = batch.to_judge();
+        let (frames, judgements, others) = batch.parts();
         self.engine.process_in_turn(&frames, judgements, turn);
         if let Some(other) = &mut self.other {
             other.process(&frames, others);
@@ -35,7 +35,12 @@ pub type Watch<'a> = &'a mut dyn FnMut(Progress);
 ///
 /// # Errors
 /// An output cannot be written.
-pub fn alone(input: &mut Input, judge: &mut Judge, sink: &mut Sink, watch: Watch<'_>) -> Result<(), ReplayError> {
+pub fn alone(
+    input: &mut Input,
+    judge: &mut Judge,
+    sink: &mut Sink,
+    watch: Watch<'_>,
+) -> Result<(), ReplayError> {
     let mut batch = Batch::default();
     loop {
         input.fill(&mut batch);
@@ -52,7 +57,12 @@ pub fn alone(input: &mut Input, judge: &mut Judge, sink: &mut Sink, watch: Watch
 ///
 /// # Errors
 /// An output cannot be written.
-pub fn together(input: &mut Input, judges: &mut [Judge], sink: &mut Sink, watch: Watch<'_>) -> Result<(), ReplayError> {
+pub fn together(
+    input: &mut Input,
+    judges: &mut [Judge],
+    sink: &mut Sink,
+    watch: Watch<'_>,
+) -> Result<(), ReplayError> {
     let turns = Turns::default();
     let stride = judges.len();
     thread::scope(|scope| {
@@ -60,7 +70,15 @@ pub fn together(input: &mut Input, judges: &mut [Judge], sink: &mut Sink, watch:
         let hire = |(index, judge)| {
             let (give, given) = mpsc::channel();
             let (hand_back, take_back) = mpsc::channel();
-            scope.spawn(move || work(judge, (index as u64..).step_by(stride), turns, &given, &hand_back));
+            scope.spawn(move || {
+                work(
+                    judge,
+                    (index as u64..).step_by(stride),
+                    turns,
+                    &given,
+                    &hand_back,
+                )
+            });
             (give, take_back)
         };
         let workers: Vec<_> = judges.iter_mut().enumerate().map(hire).collect();
@@ -95,13 +113,17 @@ fn deal(
     sink: &mut Sink,
     watch: Watch<'_>,
 ) -> Result<(), ReplayError> {
-    let mut spare: Vec<_> = (0..workers.len() * BATCHES_PER_WORKER).map(|_| Batch::default()).collect();
+    let mut spare: Vec<_> = (0..workers.len() * BATCHES_PER_WORKER)
+        .map(|_| Batch::default())
+        .collect();
     let (mut dealt, mut collected) = (0, 0);
     loop {
         let mut batch = match spare.pop() {
             Some(batch) => batch,
             None => {
-                let Ok(batch) = workers[collected % workers.len()].1.recv() else { return Ok(()) };
+                let Ok(batch) = workers[collected % workers.len()].1.recv() else {
+                    return Ok(());
+                };
                 collected += 1;
                 sink.absorb(&batch)?;
                 batch
@@ -118,7 +140,9 @@ fn deal(
         dealt += 1;
     }
     for index in collected..dealt {
-        let Ok(batch) = workers[index % workers.len()].1.recv() else { return Ok(()) };
+        let Ok(batch) = workers[index % workers.len()].1.recv() else {
+            return Ok(());
+        };
         sink.absorb(&batch)?;
     }
     Ok(())

@@ -86,7 +86,10 @@ impl BarChart {
     pub fn attempts_per_source(sources: &[SourceRow], width: f64, height: f64) -> Option<Self> {
         let attempts = |over: bool| {
             let all = sources.iter().map(|row| row.tally.all());
-            words::histogram(all.filter(|all| (all.refused > 0) == over).map(|all| all.attempts))
+            words::histogram(
+                all.filter(|all| (all.refused > 0) == over)
+                    .map(|all| all.attempts),
+            )
         };
         let (kept, refused) = (attempts(false)?, attempts(true)?);
         let largest = kept.max().max(refused.max());
@@ -97,11 +100,29 @@ impl BarChart {
                 upper: refused.count_between(low, high),
             })
             .collect();
-        Self::new(&columns, columns.len().max(5), 0.9, columns.len(), width, height)
+        Self::new(
+            &columns,
+            columns.len().max(5),
+            0.9,
+            columns.len(),
+            width,
+            height,
+        )
     }
 
-    fn new(columns: &[Column], slots: usize, fill: f64, labels_max: usize, width: f64, height: f64) -> Option<Self> {
-        let peak = columns.iter().map(|column| column.lower + column.upper).max().filter(|peak| *peak > 0)?;
+    fn new(
+        columns: &[Column],
+        slots: usize,
+        fill: f64,
+        labels_max: usize,
+        width: f64,
+        height: f64,
+    ) -> Option<Self> {
+        let peak = columns
+            .iter()
+            .map(|column| column.lower + column.upper)
+            .max()
+            .filter(|peak| *peak > 0)?;
         let (top, y_ticks) = vertical_axis(peak, height);
         let slot = width / float(slots as u64);
         let scale = |count: u64| height * float(count) / float(top);
@@ -128,7 +149,12 @@ impl BarChart {
             width,
             height,
             bars: columns.iter().enumerate().map(bar).collect(),
-            x_ticks: columns.iter().enumerate().step_by(every).map(tick).collect(),
+            x_ticks: columns
+                .iter()
+                .enumerate()
+                .step_by(every)
+                .map(tick)
+                .collect(),
             y_ticks,
         })
     }
@@ -136,7 +162,9 @@ impl BarChart {
 
 /// The axis' upper end and ticks at round numbers, at most five.
 fn vertical_axis(peak: u64, height: f64) -> (u64, Vec<Tick>) {
-    let step = round_numbers().find(|step| peak.div_ceil(*step) <= 4).unwrap_or(peak);
+    let step = round_numbers()
+        .find(|step| peak.div_ceil(*step) <= 4)
+        .unwrap_or(peak);
     let steps = peak.div_ceil(step);
     let tick = |index| Tick {
         at: rounded(height - height * float(index) / float(steps)),
@@ -187,7 +215,13 @@ mod tests {
 
     #[test]
     fn the_vertical_axis_ends_at_a_round_number_at_or_above_the_peak() {
-        for (peak, top, ticks) in [(1, 1, 2), (7, 8, 5), (10, 10, 3), (45, 60, 4), (1_234, 1_500, 4)] {
+        for (peak, top, ticks) in [
+            (1, 1, 2),
+            (7, 8, 5),
+            (10, 10, 3),
+            (45, 60, 4),
+            (1_234, 1_500, 4),
+        ] {
             let (end, axis) = vertical_axis(peak, 100.0);
             assert_eq!((end, axis.len()), (top, ticks), "peak {peak}");
             assert_eq!((axis[0].at, axis[ticks - 1].at), (100.0, 0.0));

@@ -33,18 +33,34 @@ pub fn write(found: &Explanation, out: &mut impl Write) -> io::Result<()> {
         words::rfc3339(found.stamp),
         words::counted(u64::from(found.wire_length), "octet"),
         if found.captured < found.wire_length as usize {
-            format!(", {} of them captured", words::thousands(found.captured as u64))
+            format!(
+                ", {} of them captured",
+                words::thousands(found.captured as u64)
+            )
         } else {
             String::new()
         },
     )?;
     if found.time != found.stamp {
-        writeln!(out, "Time runs backwards here: it was judged at {}.", words::rfc3339(found.time))?;
+        writeln!(
+            out,
+            "Time runs backwards here: it was judged at {}.",
+            words::rfc3339(found.time)
+        )?;
     }
     writeln!(out, "\n{FAINT}{:>8}  layer{FAINT:#}", "offset")?;
-    let name_width = found.layers.iter().map(|layer| layer.name.len()).max().unwrap_or(0);
+    let name_width = found
+        .layers
+        .iter()
+        .map(|layer| layer.name.len())
+        .max()
+        .unwrap_or(0);
     for layer in &found.layers {
-        writeln!(out, "{:>8}  {:<name_width$}  {}", layer.offset, layer.name, layer.detail)?;
+        writeln!(
+            out,
+            "{:>8}  {:<name_width$}  {}",
+            layer.offset, layer.name, layer.detail
+        )?;
     }
     subscriber(found, out)?;
     verdict(found, out)?;
@@ -53,19 +69,49 @@ pub fn write(found: &Explanation, out: &mut impl Write) -> io::Result<()> {
 
 fn subscriber(found: &Explanation, out: &mut impl Write) -> io::Result<()> {
     let direction = direction_name(found.verdict.direction);
-    let Some(Owner { key, name, vlans, class }) = &found.owner else {
-        return writeln!(out, "\n{TITLE}No subscriber's{TITLE:#}, {direction}: its address is in no pool, or could not be read.");
+    let Some(Owner {
+        key,
+        name,
+        vlans,
+        class,
+    }) = &found.owner
+    else {
+        return writeln!(
+            out,
+            "\n{TITLE}No subscriber's{TITLE:#}, {direction}: its address is in no pool, or could not be read."
+        );
     };
-    let name = name.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
-    writeln!(out, "\n{TITLE}Subscriber {}{TITLE:#}{name}, class {}, {direction}", source_text(*key), class.name)?;
+    let name = name
+        .as_ref()
+        .map_or_else(String::new, |name| format!(" ({name})"));
+    writeln!(
+        out,
+        "\n{TITLE}Subscriber {}{TITLE:#}{name}, class {}, {direction}",
+        source_text(*key),
+        class.name
+    )?;
     writeln!(out, "{:>10}SMTP (25): {}", "", rule_text(class.smtp))?;
-    writeln!(out, "{:>10}submission (587, 465): {}", "", rule_text(class.submission))?;
+    writeln!(
+        out,
+        "{:>10}submission (587, 465): {}",
+        "",
+        rule_text(class.submission)
+    )?;
     if let Some(vlans) = vlans {
         let vlans: Vec<_> = vlans.iter().map(u16::to_string).collect();
-        writeln!(out, "{:>10}expected in VLAN {}, outermost first", "", vlans.join(", "))?;
+        writeln!(
+            out,
+            "{:>10}expected in VLAN {}, outermost first",
+            "",
+            vlans.join(", ")
+        )?;
     }
     if class.observe {
-        writeln!(out, "{:>10}the class only observes: what it refuses crosses all the same", "")?;
+        writeln!(
+            out,
+            "{:>10}the class only observes: what it refuses crosses all the same",
+            ""
+        )?;
     }
     Ok(())
 }
@@ -77,7 +123,11 @@ fn verdict(found: &Explanation, out: &mut impl Write) -> io::Result<()> {
         Action::Drop => (STOPPED, "Dropped"),
         Action::Reset => (STOPPED, "Reset"),
     };
-    writeln!(out, "\n{style}{action}{style:#}: {TITLE}{}{TITLE:#}", verdict.reason.name())?;
+    writeln!(
+        out,
+        "\n{style}{action}{style:#}: {TITLE}{}{TITLE:#}",
+        verdict.reason.name()
+    )?;
     writeln!(out, "{:>10}{}", "", verdict.reason.text())?;
     if let Some((attempt, history)) = &found.attempt {
         for line in attempt_lines(attempt, history, found) {
@@ -85,21 +135,41 @@ fn verdict(found: &Explanation, out: &mut impl Write) -> io::Result<()> {
         }
     }
     if verdict.observed {
-        writeln!(out, "{:>10}It crossed only because the policy observes here.", "")?;
+        writeln!(
+            out,
+            "{:>10}It crossed only because the policy observes here.",
+            ""
+        )?;
     }
-    let page = if verdict.reason.effect() == Effect::Refuse { " and docs/policy.md" } else { "" };
-    writeln!(out, "{:>10}{FAINT}See {} in docs/counters.md{page}.{FAINT:#}", "", verdict.reason.name())
+    let page = if verdict.reason.effect() == Effect::Refuse {
+        " and docs/policy.md"
+    } else {
+        ""
+    };
+    writeln!(
+        out,
+        "{:>10}{FAINT}See {} in docs/counters.md{page}.{FAINT:#}",
+        "",
+        verdict.reason.name()
+    )
 }
 
 fn attempt_lines(attempt: &Attempt, history: &History, found: &Explanation) -> Vec<String> {
     let mut lines = Vec::new();
     if attempt.relay {
-        lines.push("Its destination is one of the relays, so that the relay limit counts.".to_owned());
+        lines.push(
+            "Its destination is one of the relays, so that the relay limit counts.".to_owned(),
+        );
     }
     if attempt.retransmission {
-        lines.push("It repeats an earlier SYN: it has that one's verdict and is not counted again.".to_owned());
+        lines.push(
+            "It repeats an earlier SYN: it has that one's verdict and is not counted again."
+                .to_owned(),
+        );
     }
-    let Some(limit) = history.limit else { return lines };
+    let Some(limit) = history.limit else {
+        return lines;
+    };
     lines.push(format!(
         "Before it, in the last {}: {} admitted of {} that the limit allows, {} refused.",
         words::duration(window(limit)),
@@ -228,7 +298,11 @@ impl<'a> From<&'a Explanation> for Document<'a> {
             layers: found
                 .layers
                 .iter()
-                .map(|layer| LayerView { offset: layer.offset, name: layer.name, detail: &layer.detail })
+                .map(|layer| LayerView {
+                    offset: layer.offset,
+                    name: layer.name,
+                    detail: &layer.detail,
+                })
                 .collect(),
             subscriber: found.owner.as_ref().map(Subscriber::from),
             verdict: Judged {
@@ -245,7 +319,13 @@ impl<'a> From<&'a Explanation> for Document<'a> {
 
 impl<'a> From<&'a Owner> for Subscriber<'a> {
     fn from(owner: &'a Owner) -> Self {
-        let Class { name, smtp, submission, observe, .. } = &owner.class;
+        let Class {
+            name,
+            smtp,
+            submission,
+            observe,
+            ..
+        } = &owner.class;
         Self {
             source: source_text(owner.key),
             name: owner.name.as_deref(),
@@ -270,7 +350,10 @@ impl From<Rule> for RuleView {
 
 impl From<Limit> for LimitView {
     fn from(limit: Limit) -> Self {
-        Self { connections: limit.connections, window_ns: window(limit) }
+        Self {
+            connections: limit.connections,
+            window_ns: window(limit),
+        }
     }
 }
 

@@ -2,10 +2,7 @@
 
 use askama::Template;
 
-use super::{
-    chart::BarChart,
-    words,
-};
+use super::{chart::BarChart, words};
 use crate::replay::{ComparisonSummary, Difference, SourceRow, Summary, source_text};
 
 /// So many classes are told apart beside a reason before the rest is summed up.
@@ -134,7 +131,10 @@ impl<'a> Page<'a> {
             sources_total: words::thousands(summary.sources.len() as u64),
             reasons: reason_lines(summary),
             services: service_lines(summary),
-            comparison: summary.comparison.as_ref().map(|found| ComparisonView::new(found, top)),
+            comparison: summary
+                .comparison
+                .as_ref()
+                .map(|found| ComparisonView::new(found, top)),
         }
     }
 }
@@ -142,22 +142,63 @@ impl<'a> Page<'a> {
 fn tiles(summary: &Summary) -> [Tile; 4] {
     let mut all = summary.smtp();
     all.add(summary.submission());
-    let over = summary.sources.iter().filter(|row| row.tally.all().refused > 0).count() as u64;
+    let over = summary
+        .sources
+        .iter()
+        .filter(|row| row.tally.all().refused > 0)
+        .count() as u64;
     let frames = summary.frames;
-    let tile = |number, label, note, alarming| Tile { number: words::thousands(number), label, note, alarming };
+    let tile = |number, label, note, alarming| Tile {
+        number: words::thousands(number),
+        label,
+        note,
+        alarming,
+    };
     let stopped = frames.dropped + frames.reset;
     [
-        tile(frames.total, "frames judged", format!("{} stopped", words::thousands(stopped)), false),
-        tile(all.attempts, "mail connection attempts", format!("{} SYN frames", words::thousands(all.syn_frames)), false),
-        tile(all.refused, "attempts refused", format!("{} of all attempts", words::percent(all.refused, all.attempts)), all.refused > 0),
-        tile(over, "subscribers over their limit", format!("of {} seen opening mail connections", words::thousands(summary.sources.len() as u64)), over > 0),
+        tile(
+            frames.total,
+            "frames judged",
+            format!("{} stopped", words::thousands(stopped)),
+            false,
+        ),
+        tile(
+            all.attempts,
+            "mail connection attempts",
+            format!("{} SYN frames", words::thousands(all.syn_frames)),
+            false,
+        ),
+        tile(
+            all.refused,
+            "attempts refused",
+            format!(
+                "{} of all attempts",
+                words::percent(all.refused, all.attempts)
+            ),
+            all.refused > 0,
+        ),
+        tile(
+            over,
+            "subscribers over their limit",
+            format!(
+                "of {} seen opening mail connections",
+                words::thousands(summary.sources.len() as u64)
+            ),
+            over > 0,
+        ),
     ]
 }
 
 fn source_lines(summary: &Summary, top: usize) -> Vec<SourceLine<'_>> {
     let rows = summary.top_sources(top);
-    let longest = rows.iter().map(|row| row.tally.all().attempts).max().unwrap_or(0);
-    rows.into_iter().map(|row| source_line(row, longest)).collect()
+    let longest = rows
+        .iter()
+        .map(|row| row.tally.all().attempts)
+        .max()
+        .unwrap_or(0);
+    rows.into_iter()
+        .map(|row| source_line(row, longest))
+        .collect()
 }
 
 fn source_line(row: &SourceRow, longest: u64) -> SourceLine<'_> {
@@ -177,7 +218,10 @@ fn source_line(row: &SourceRow, longest: u64) -> SourceLine<'_> {
 }
 
 fn reason_lines(summary: &Summary) -> Vec<ReasonLine> {
-    let seen = summary.reasons.iter().filter(|(_, tally)| tally.total() > 0);
+    let seen = summary
+        .reasons
+        .iter()
+        .filter(|(_, tally)| tally.total() > 0);
     let line = |(reason, tally): &(crate::engine::Reason, crate::replay::ReasonTally)| ReasonLine {
         name: reason.name(),
         text: reason.text(),
@@ -196,7 +240,10 @@ fn reason_lines(summary: &Summary) -> Vec<ReasonLine> {
 }
 
 fn service_lines(summary: &Summary) -> [ServiceLine; 2] {
-    let services = [("SMTP", "port 25", summary.smtp()), ("Submission", "ports 587, 465", summary.submission())];
+    let services = [
+        ("SMTP", "port 25", summary.smtp()),
+        ("Submission", "ports 587, 465", summary.submission()),
+    ];
     services.map(|(name, ports, tally)| ServiceLine {
         name,
         ports,
@@ -215,13 +262,14 @@ impl<'a> ComparisonView<'a> {
             frames: words::thousands(difference.frames),
             examples: words::examples(difference),
         };
-        let source = |(key, found): &(ipnet::IpNet, crate::replay::SourceDifference)| DifferingLine {
-            source: source_text(*key),
-            frames: words::thousands(found.all.frames),
-            newly_refused: words::thousands(found.newly_refused),
-            newly_admitted: words::thousands(found.newly_admitted),
-            examples: words::examples(&found.all),
-        };
+        let source =
+            |(key, found): &(ipnet::IpNet, crate::replay::SourceDifference)| DifferingLine {
+                source: source_text(*key),
+                frames: words::thousands(found.all.frames),
+                newly_refused: words::thousands(found.newly_refused),
+                newly_admitted: words::thousands(found.newly_admitted),
+                examples: words::examples(&found.all),
+            };
         Self {
             policy: &found.policy,
             sentence: words::comparison(found),
@@ -247,12 +295,17 @@ mod tests {
     #[test]
     fn names_from_the_policy_cannot_break_the_page() {
         let page = render(&sample::summary(), 20).unwrap();
-        assert!(page.contains("Bäckerei &#60;Mehl &#38; Söhne&#62;"), "{page}");
+        assert!(
+            page.contains("Bäckerei &#60;Mehl &#38; Söhne&#62;"),
+            "{page}"
+        );
     }
 
     #[test]
     fn the_first_finding_is_the_headline() {
         let page = render(&sample::summary(), 20).unwrap();
-        assert!(page.contains("<h1>12 of 300 subscribers tried more mail connections than their class allows: "));
+        assert!(page.contains(
+            "<h1>12 of 300 subscribers tried more mail connections than their class allows: "
+        ));
     }
 }

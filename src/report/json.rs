@@ -8,8 +8,8 @@ use super::words;
 use crate::{
     engine::Reason,
     replay::{
-        ComparisonSummary, CounterRow, Difference, FrameTotals, ReasonTally, ServiceTally, SourceRow, Summary,
-        direction_name, source_text,
+        ComparisonSummary, CounterRow, Difference, FrameTotals, ReasonTally, ServiceTally,
+        SourceRow, Summary, direction_name, source_text,
     },
 };
 
@@ -155,7 +155,10 @@ impl<'a> From<&'a Summary> for Document<'a> {
             },
             frames: summary.frames,
             reasons: Reasons(&summary.reasons),
-            mail: Mail { smtp: summary.smtp(), submission: summary.submission() },
+            mail: Mail {
+                smtp: summary.smtp(),
+                submission: summary.submission(),
+            },
             sources: summary.sources.iter().map(Source::from).collect(),
             counters: summary.counters.iter().map(Counter::from).collect(),
             refusals: Refusals::from(summary),
@@ -219,7 +222,11 @@ impl<'a> From<&'a ComparisonSummary> for Comparison<'a> {
             pairs: found
                 .pairs
                 .iter()
-                .map(|(ours, theirs, difference)| Pair { ours: fate(*ours), theirs: fate(*theirs), difference })
+                .map(|(ours, theirs, difference)| Pair {
+                    ours: fate(*ours),
+                    theirs: fate(*theirs),
+                    difference,
+                })
                 .collect(),
             sources: found
                 .sources

@@ -4,7 +4,8 @@ use crate::{
     engine::{Direction, Reason},
     policy::ClassId,
     replay::{
-        CaptureSpan, CounterRow, FrameTotals, ReasonTally, Series, ServiceTally, SourceRow, SourceTally, Summary,
+        CaptureSpan, CounterRow, FrameTotals, ReasonTally, Series, ServiceTally, SourceRow,
+        SourceTally, Summary,
     },
 };
 
@@ -15,16 +16,47 @@ const START: u64 = 1_795_370_400 * SECOND;
 /// Three hundred subscribers over ten minutes, one in 25 a zombie.
 pub fn summary() -> Summary {
     let sources: Vec<_> = (0..300).map(source).collect();
-    let attempts = sources.iter().map(|row| row.tally.all()).fold(ServiceTally::default(), |mut sum, all| {
-        sum.add(all);
-        sum
-    });
-    let mut reasons: Vec<_> = Reason::ALL.iter().map(|reason| (*reason, ReasonTally::default())).collect();
+    let attempts =
+        sources
+            .iter()
+            .map(|row| row.tally.all())
+            .fold(ServiceTally::default(), |mut sum, all| {
+                sum.add(all);
+                sum
+            });
+    let mut reasons: Vec<_> = Reason::ALL
+        .iter()
+        .map(|reason| (*reason, ReasonTally::default()))
+        .collect();
     let mut set = |reason: Reason, tally| reasons[reason as usize].1 = tally;
-    set(Reason::NotMail, ReasonTally { forwarded: 1_212_345, ..Default::default() });
-    set(Reason::Admitted, ReasonTally { forwarded: attempts.admitted, ..Default::default() });
-    set(Reason::LimitExceeded, ReasonTally { dropped: attempts.refused, ..Default::default() });
-    set(Reason::TinyFragment, ReasonTally { dropped: 41, ..Default::default() });
+    set(
+        Reason::NotMail,
+        ReasonTally {
+            forwarded: 1_212_345,
+            ..Default::default()
+        },
+    );
+    set(
+        Reason::Admitted,
+        ReasonTally {
+            forwarded: attempts.admitted,
+            ..Default::default()
+        },
+    );
+    set(
+        Reason::LimitExceeded,
+        ReasonTally {
+            dropped: attempts.refused,
+            ..Default::default()
+        },
+    );
+    set(
+        Reason::TinyFragment,
+        ReasonTally {
+            dropped: 41,
+            ..Default::default()
+        },
+    );
     let counters = vec![
         counter(Reason::NotMail, None, 1_212_345),
         counter(Reason::Admitted, Some("residential"), attempts.admitted),
@@ -42,7 +74,12 @@ pub fn summary() -> Summary {
             clamped: 0,
             damage: vec![],
         },
-        frames: FrameTotals { total: forwarded + dropped, forwarded, dropped, ..Default::default() },
+        frames: FrameTotals {
+            total: forwarded + dropped,
+            forwarded,
+            dropped,
+            ..Default::default()
+        },
         reasons,
         counters,
         sources,
@@ -54,10 +91,26 @@ pub fn summary() -> Summary {
 
 fn source(index: u16) -> SourceRow {
     let zombie = index % 25 == 3;
-    let (admitted, refused) = if zombie { (100 + u64::from(index), 40 * u64::from(index)) } else { (1 + u64::from(index % 9), 0) };
-    let smtp = ServiceTally { syn_frames: admitted + refused, attempts: admitted + refused, admitted, refused };
+    let (admitted, refused) = if zombie {
+        (100 + u64::from(index), 40 * u64::from(index))
+    } else {
+        (1 + u64::from(index % 9), 0)
+    };
+    let smtp = ServiceTally {
+        syn_frames: admitted + refused,
+        attempts: admitted + refused,
+        admitted,
+        refused,
+    };
     let class = ClassId(0);
-    let tally = SourceTally { class, smtp, submission: ServiceTally::default(), relayed: 0, first: START, last: START };
+    let tally = SourceTally {
+        class,
+        smtp,
+        submission: ServiceTally::default(),
+        relayed: 0,
+        first: START,
+        last: START,
+    };
     let key = match index % 5 {
         0 => format!("2001:db8:2{index:02x}::/56"),
         _ => format!("203.0.113.{}/32", index % 256),
@@ -82,5 +135,10 @@ fn series() -> Series {
 }
 
 fn counter(reason: Reason, class: Option<&str>, frames: u64) -> CounterRow {
-    CounterRow { reason, direction: Direction::Outbound, class: class.map(str::to_owned), frames }
+    CounterRow {
+        reason,
+        direction: Direction::Outbound,
+        class: class.map(str::to_owned),
+        frames,
+    }
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use super::words;
-use crate::replay::{ComparisonSummary, ServiceTally, Series, Summary, source_text};
+use crate::replay::{ComparisonSummary, Series, ServiceTally, Summary, source_text};
 
 const TITLE: Style = Style::new().bold();
 const STOPPED: Style = AnsiColor::Red.on_default();
@@ -42,9 +42,19 @@ fn heading(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{TITLE}{sentence}{TITLE:#}")?;
     }
     writeln!(out)?;
-    write!(out, "{FAINT}{} by {}", capture.files.join(", "), summary.policy)?;
+    write!(
+        out,
+        "{FAINT}{} by {}",
+        capture.files.join(", "),
+        summary.policy
+    )?;
     if let Some(first) = capture.first {
-        write!(out, ", {} from {}", words::duration(capture.duration()), words::moment(first))?;
+        write!(
+            out,
+            ", {} from {}",
+            words::duration(capture.duration()),
+            words::moment(first)
+        )?;
     }
     writeln!(out, "{FAINT:#}")?;
     if capture.clamped > 0 {
@@ -83,14 +93,23 @@ fn reasons(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{style}{count:>15}  {name:<28} {share:>8}{style:#}")?;
     }
     title(out, "Reasons")?;
-    let mut seen: Vec<_> = summary.reasons.iter().filter(|(_, tally)| tally.total() > 0).collect();
+    let mut seen: Vec<_> = summary
+        .reasons
+        .iter()
+        .filter(|(_, tally)| tally.total() > 0)
+        .collect();
     seen.sort_by_key(|(_, tally)| std::cmp::Reverse(tally.total()));
     for (reason, tally) in seen {
         let fate = words::fate(tally);
-        let style = if fate == "forward" { Style::new() } else { STOPPED };
+        let style = if fate == "forward" {
+            Style::new()
+        } else {
+            STOPPED
+        };
         let (count, name) = (words::thousands(tally.total()), reason.name());
         let classes = words::by_class(&summary.counters, *reason, CLASSES_MAX);
-        let line = format!("{style}{count:>15}  {name:<28} {fate:<14}{style:#} {FAINT}{classes}{FAINT:#}");
+        let line =
+            format!("{style}{count:>15}  {name:<28} {fate:<14}{style:#} {FAINT}{classes}{FAINT:#}");
         writeln!(out, "{line}")?;
     }
     Ok(())
@@ -103,12 +122,23 @@ fn services(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
         "{FAINT}{:>15}  {:<28} {:>12} {:>12} {:>12}{FAINT:#}",
         "attempts", "service", "SYN frames", "admitted", "refused"
     )?;
-    for (name, tally) in [("SMTP (25)", summary.smtp()), ("submission (587, 465)", summary.submission())] {
-        let ServiceTally { syn_frames, attempts, admitted, refused } = tally;
+    for (name, tally) in [
+        ("SMTP (25)", summary.smtp()),
+        ("submission (587, 465)", summary.submission()),
+    ] {
+        let ServiceTally {
+            syn_frames,
+            attempts,
+            admitted,
+            refused,
+        } = tally;
         let style = if refused > 0 { STOPPED } else { Style::new() };
         let [syn_frames, attempts, admitted, refused] =
             [syn_frames, attempts, admitted, refused].map(words::thousands);
-        writeln!(out, "{attempts:>15}  {name:<28} {syn_frames:>12} {admitted:>12} {style}{refused:>12}{style:#}")?;
+        writeln!(
+            out,
+            "{attempts:>15}  {name:<28} {syn_frames:>12} {admitted:>12} {style}{refused:>12}{style:#}"
+        )?;
     }
     Ok(())
 }
@@ -119,7 +149,11 @@ fn sources(summary: &Summary, top: usize, out: &mut impl Write) -> io::Result<()
         return Ok(());
     }
     let of = if rows.len() < summary.sources.len() {
-        format!(", {} of {}", rows.len(), words::thousands(summary.sources.len() as u64))
+        format!(
+            ", {} of {}",
+            rows.len(),
+            words::thousands(summary.sources.len() as u64)
+        )
     } else {
         String::new()
     };
@@ -131,9 +165,17 @@ fn sources(summary: &Summary, top: usize, out: &mut impl Write) -> io::Result<()
     )?;
     for row in rows {
         let all = row.tally.all();
-        let [attempts, admitted, refused] = [all.attempts, all.admitted, all.refused].map(words::thousands);
-        let style = if all.refused > 0 { STOPPED } else { Style::new() };
-        let name = row.name.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
+        let [attempts, admitted, refused] =
+            [all.attempts, all.admitted, all.refused].map(words::thousands);
+        let style = if all.refused > 0 {
+            STOPPED
+        } else {
+            Style::new()
+        };
+        let name = row
+            .name
+            .as_ref()
+            .map_or_else(String::new, |name| format!(" ({name})"));
         writeln!(
             out,
             "{attempts:>15}  {:<28} {admitted:>12} {style}{refused:>12}{style:#}  {}{name}",
@@ -147,19 +189,41 @@ fn sources(summary: &Summary, top: usize, out: &mut impl Write) -> io::Result<()
 fn over_time(series: &Series, out: &mut impl Write) -> io::Result<()> {
     let series = series.at_most(COLUMNS_MAX);
     let buckets: Vec<_> = series.iter().collect();
-    let (Some(first), Some(last)) = (buckets.first(), buckets.last()) else { return Ok(()) };
-    let attempts: Vec<_> = buckets.iter().map(|(_, bucket)| bucket.admitted + bucket.refused).collect();
+    let (Some(first), Some(last)) = (buckets.first(), buckets.last()) else {
+        return Ok(());
+    };
+    let attempts: Vec<_> = buckets
+        .iter()
+        .map(|(_, bucket)| bucket.admitted + bucket.refused)
+        .collect();
     let refused: Vec<_> = buckets.iter().map(|(_, bucket)| bucket.refused).collect();
     let peak = attempts.iter().copied().max().unwrap_or(0);
     let width = series.width();
-    title(out, &format!("Over time, one column is {}", words::duration(width)))?;
-    for (name, counts, style) in [("attempts", attempts, Style::new()), ("refused", refused, STOPPED)] {
+    title(
+        out,
+        &format!("Over time, one column is {}", words::duration(width)),
+    )?;
+    for (name, counts, style) in [
+        ("attempts", attempts, Style::new()),
+        ("refused", refused, STOPPED),
+    ] {
         let most = words::thousands(counts.iter().copied().max().unwrap_or(0));
-        writeln!(out, "{name:>15}  {style}{}{style:#}  at most {most}", sparkline(&counts, peak))?;
+        writeln!(
+            out,
+            "{name:>15}  {style}{}{style:#}  at most {most}",
+            sparkline(&counts, peak)
+        )?;
     }
-    let (begin, end) = (words::time_of_day(first.0, width), words::time_of_day(last.0, width));
+    let (begin, end) = (
+        words::time_of_day(first.0, width),
+        words::time_of_day(last.0, width),
+    );
     let gap = buckets.len().saturating_sub(begin.len() + end.len());
-    let axis = if gap == 0 { begin } else { format!("{begin}{:gap$}{end}", "") };
+    let axis = if gap == 0 {
+        begin
+    } else {
+        format!("{begin}{:gap$}{end}", "")
+    };
     writeln!(out, "{:>15}  {FAINT}{axis} UTC{FAINT:#}", "")
 }
 
@@ -182,10 +246,17 @@ fn comparison(found: &ComparisonSummary, top: usize, out: &mut impl Write) -> io
     if found.differing == 0 {
         return Ok(());
     }
-    writeln!(out, "{FAINT}{:>15}  {:<36} {:<36} examples{FAINT:#}", "frames", "this policy", "the other")?;
+    writeln!(
+        out,
+        "{FAINT}{:>15}  {:<36} {:<36} examples{FAINT:#}",
+        "frames", "this policy", "the other"
+    )?;
     for (ours, theirs, difference) in found.pairs.iter().take(PAIRS_MAX) {
         let (ours, theirs) = (ours.to_string(), theirs.to_string());
-        let (frames, examples) = (words::thousands(difference.frames), words::examples(difference));
+        let (frames, examples) = (
+            words::thousands(difference.frames),
+            words::examples(difference),
+        );
         writeln!(out, "{frames:>15}  {ours:<36} {theirs:<36} {examples}")?;
     }
     writeln!(out)?;
@@ -195,15 +266,27 @@ fn comparison(found: &ComparisonSummary, top: usize, out: &mut impl Write) -> io
         "frames", "subscriber", "newly refused", "newly admitted"
     )?;
     for (key, source) in found.sources.iter().take(top) {
-        let [frames, refused, admitted] =
-            [source.all.frames, source.newly_refused, source.newly_admitted].map(words::thousands);
+        let [frames, refused, admitted] = [
+            source.all.frames,
+            source.newly_refused,
+            source.newly_admitted,
+        ]
+        .map(words::thousands);
         let examples = words::examples(&source.all);
-        writeln!(out, "{frames:>15}  {:<28} {refused:>14} {admitted:>14}  {examples}", source_text(*key))?;
+        writeln!(
+            out,
+            "{frames:>15}  {:<28} {refused:>14} {admitted:>14}  {examples}",
+            source_text(*key)
+        )?;
     }
     if found.strangers.frames > 0 {
         let frames = words::thousands(found.strangers.frames);
         let examples = words::examples(&found.strangers);
-        writeln!(out, "{frames:>15}  {:<28} {:>14} {:>14}  {examples}", "(no subscriber)", "", "")?;
+        writeln!(
+            out,
+            "{frames:>15}  {:<28} {:>14} {:>14}  {examples}",
+            "(no subscriber)", "", ""
+        )?;
     }
     Ok(())
 }
@@ -228,13 +311,21 @@ mod tests {
     #[test]
     fn the_report_begins_with_what_was_found() {
         let report = plain(&sample::summary(), 5);
-        assert!(report.starts_with("12 of 300 subscribers tried more mail connections than their class allows"), "{report}");
+        assert!(
+            report.starts_with(
+                "12 of 300 subscribers tried more mail connections than their class allows"
+            ),
+            "{report}"
+        );
     }
 
     #[test]
     fn only_so_many_subscribers_are_listed_and_the_rest_is_counted() {
         let report = plain(&sample::summary(), 5);
-        assert!(report.contains("Subscribers refused most, 5 of 300"), "{report}");
+        assert!(
+            report.contains("Subscribers refused most, 5 of 300"),
+            "{report}"
+        );
         assert_eq!(report.matches("residential\n").count(), 5, "{report}");
     }
 

@@ -73,7 +73,9 @@ fn two_units(large: u64, large_unit: &str, small: u64, small_unit: &str) -> Stri
 /// A moment in UTC, to the second.
 #[must_use]
 pub fn moment(nanos: Nanos) -> String {
-    timestamp(nanos).strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+    timestamp(nanos)
+        .strftime("%Y-%m-%d %H:%M:%S UTC")
+        .to_string()
 }
 
 /// A moment in UTC as RFC 3339 has it, to the nanosecond.
@@ -123,9 +125,16 @@ pub fn by_class(counters: &[CounterRow], reason: Reason, classes_max: usize) -> 
     }
     let mut classes: Vec<_> = classes.into_iter().collect();
     classes.sort_by_key(|(_, frames)| std::cmp::Reverse(*frames));
-    let rest: u64 = classes.iter().skip(classes_max).map(|(_, frames)| frames).sum();
-    let mut parts: Vec<_> =
-        classes.iter().take(classes_max).map(|(class, frames)| format!("{class} {}", thousands(*frames))).collect();
+    let rest: u64 = classes
+        .iter()
+        .skip(classes_max)
+        .map(|(_, frames)| frames)
+        .sum();
+    let mut parts: Vec<_> = classes
+        .iter()
+        .take(classes_max)
+        .map(|(class, frames)| format!("{class} {}", thousands(*frames)))
+        .collect();
     if rest > 0 {
         parts.push(format!("others {}", thousands(rest)));
     }
@@ -201,8 +210,12 @@ impl Topic {
     fn of(reason: Reason) -> Self {
         use Reason as R;
         match reason {
-            R::NotMail | R::LinkControl | R::UnknownProtocol | R::LaterFragment | R::Tunnel => Self::Crossing,
-            R::Unreadable | R::MailSegment | R::InboundMail | R::Allowed | R::Admitted => Self::Crossing,
+            R::NotMail | R::LinkControl | R::UnknownProtocol | R::LaterFragment | R::Tunnel => {
+                Self::Crossing
+            }
+            R::Unreadable | R::MailSegment | R::InboundMail | R::Allowed | R::Admitted => {
+                Self::Crossing
+            }
             R::Relayed | R::StrangerForwarded | R::TableFullForwarded => Self::Crossing,
             R::LimitExceeded | R::SubmissionLimitExceeded | R::RelayLimitExceeded => Self::Excess,
             R::SmtpBlocked | R::SubmissionBlocked | R::TableFull => Self::Excess,
@@ -222,8 +235,13 @@ impl Topic {
 #[must_use]
 pub fn findings(summary: &Summary) -> Vec<String> {
     let stopped = |topic: Topic| {
-        let of_topic = summary.reasons.iter().filter(|(reason, _)| Topic::of(*reason) == topic);
-        of_topic.map(|(_, tally)| tally.dropped + tally.reset).sum::<u64>()
+        let of_topic = summary
+            .reasons
+            .iter()
+            .filter(|(reason, _)| Topic::of(*reason) == topic);
+        of_topic
+            .map(|(_, tally)| tally.dropped + tally.reset)
+            .sum::<u64>()
     };
     let sentence = |topic, noun: &str, one: &str, many: &str| {
         let frames = stopped(topic);
@@ -264,11 +282,17 @@ fn attempts_sentence(summary: &Summary) -> String {
     let mut all = summary.smtp();
     all.add(summary.submission());
     let seen = summary.sources.len() as u64;
-    let over = summary.sources.iter().filter(|row| row.tally.all().refused > 0).count() as u64;
+    let over = summary
+        .sources
+        .iter()
+        .filter(|row| row.tally.all().refused > 0)
+        .count() as u64;
     let attempts = counted(all.attempts, "attempt");
     match (seen, over) {
         (0, _) => "No subscriber tried to open a mail connection.".to_owned(),
-        (1, 0) => format!("The one subscriber that opened mail connections kept to its class: {attempts}, none refused."),
+        (1, 0) => format!(
+            "The one subscriber that opened mail connections kept to its class: {attempts}, none refused."
+        ),
         (_, 0) => format!(
             "All {} subscribers that opened mail connections kept to their class: {attempts}, none refused.",
             thousands(seen),
@@ -287,7 +311,11 @@ fn attempts_sentence(summary: &Summary) -> String {
 fn observed_sentence(summary: &Summary) -> Option<String> {
     let frames = summary.frames.observed;
     let rest = "would have been stopped, but the policy only observes there, so";
-    let crossed = if frames == 1 { "it crossed" } else { "they crossed" };
+    let crossed = if frames == 1 {
+        "it crossed"
+    } else {
+        "they crossed"
+    };
     (frames > 0).then(|| format!("{} {rest} {crossed}.", counted(frames, "frame")))
 }
 
@@ -310,7 +338,10 @@ mod tests {
 
     #[test]
     fn large_numbers_are_grouped_by_thousands() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(
+            [0, 999, 1_000, 1_234_567].map(thousands),
+            ["0", "999", "1,000", "1,234,567"]
+        );
     }
 
     #[test]
@@ -324,7 +355,13 @@ mod tests {
 
     #[test]
     fn durations_have_at_most_two_units() {
-        let cases = [(5, "5 ns"), (1_500_000, "1 ms"), (1_500_000_000, "1 s 500 ms"), (60_000_000_000, "1 min"), (90_061_000_000_000, "1 d 1 h")];
+        let cases = [
+            (5, "5 ns"),
+            (1_500_000, "1 ms"),
+            (1_500_000_000, "1 s 500 ms"),
+            (60_000_000_000, "1 min"),
+            (90_061_000_000_000, "1 d 1 h"),
+        ];
         for (nanos, text) in cases {
             assert_eq!(duration(nanos), text);
         }

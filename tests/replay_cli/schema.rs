@@ -23,15 +23,26 @@ impl Checker<'_> {
                     self.value(self.root.pointer(pointer).unwrap(), value, at);
                 }
                 "const" => assert_eq!(value, expected, "{at}"),
-                "enum" => assert!(expected.as_array().unwrap().contains(value), "{at}: {value}"),
-                "type" => assert!(is_of_type(value, expected), "{at}: {value} is no {expected}"),
+                "enum" => assert!(
+                    expected.as_array().unwrap().contains(value),
+                    "{at}: {value}"
+                ),
+                "type" => assert!(
+                    is_of_type(value, expected),
+                    "{at}: {value} is no {expected}"
+                ),
                 "minimum" => {
-                    let above = value.as_i64().is_none_or(|value| value >= expected.as_i64().unwrap());
+                    let above = value
+                        .as_i64()
+                        .is_none_or(|value| value >= expected.as_i64().unwrap());
                     assert!(above, "{at}: {value} is below {expected}");
                 }
                 "required" => {
                     for name in expected.as_array().unwrap() {
-                        assert!(value.get(name.as_str().unwrap()).is_some(), "{at} lacks {name}");
+                        assert!(
+                            value.get(name.as_str().unwrap()).is_some(),
+                            "{at} lacks {name}"
+                        );
                     }
                 }
                 "properties" => self.properties(expected, schema, value, at),
@@ -56,7 +67,10 @@ impl Checker<'_> {
             let at = format!("{at}.{name}");
             match documented.get(name) {
                 Some(property) => self.value(property, value, &at),
-                None => assert!(schema.get("additionalProperties").is_some(), "{at} is not documented"),
+                None => assert!(
+                    schema.get("additionalProperties").is_some(),
+                    "{at} is not documented"
+                ),
             }
         }
     }
