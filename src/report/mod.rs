@@ -1,1 +1,14 @@
-//! Shows what a replay found: terminal, HTML, JSON.
+//! Shows what a replay found: to people on a terminal or a page, to programs as JSON.
+//!
+//! Everything here is a pure function of a [`crate::replay::Summary`]; where the text goes is the
+//! caller's business.
+
+mod chart;
+pub mod explanation;
+pub mod html;
+pub mod json;
+pub mod terminal;
+pub mod words;
+
+#[cfg(test)]
+mod sample;

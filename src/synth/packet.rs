@@ -23,13 +23,18 @@
 //! what follows into a fragment. A setter speaks of the last layer that has the field and panics
 //! where there is none: that is a mistake in the program, never in its input.
 
+mod address;
 mod encode;
+mod extension;
 mod fields;
 
 use std::{
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     ops::Range,
 };
+
+pub use address::Address;
+pub use extension::Extension;
 
 use crate::wire::Link;
 
@@ -40,61 +45,6 @@ pub type Mac = [u8; 6];
 pub const ACCESS_MAC: Mac = [0x02, 0, 0, 0, 0, 1];
 /// The provider's router in frames that do not say otherwise.
 pub const UPLINK_MAC: Mac = [0x02, 0, 0, 0, 0, 2];
-
-/// Extension headers by name (RFC 8200 §4, RFC 4302, RFC 6275, RFC 7401, RFC 5533).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Extension {
-    /// Hop-by-hop options (0).
-    HopByHop,
-    /// Routing (43); see [`Packet::routing`] for its type and segments left.
-    Routing,
-    /// Destination options (60).
-    Destination,
-    /// Authentication header (51): its length counts 4-octet units, less 2.
-    Authentication,
-    /// Mobility (135).
-    Mobility,
-    /// Host identity protocol (139).
-    HostIdentity,
-    /// Shim6 (140).
-    Shim6,
-}
-
-impl Extension {
-    /// All kinds, for tests that try every one.
-    pub const ALL: [Self; 7] = [
-        Self::HopByHop,
-        Self::Routing,
-        Self::Destination,
-        Self::Authentication,
-        Self::Mobility,
-        Self::HostIdentity,
-        Self::Shim6,
-    ];
-
-    /// The protocol number that announces it.
-    #[must_use]
-    pub const fn protocol(self) -> u8 {
-        match self {
-            Self::HopByHop => 0,
-            Self::Routing => 43,
-            Self::Destination => 60,
-            Self::Authentication => 51,
-            Self::Mobility => 135,
-            Self::HostIdentity => 139,
-            Self::Shim6 => 140,
-        }
-    }
-
-    /// Whether a header of this kind can be `octets` long.
-    #[must_use]
-    pub const fn fits(self, octets: usize) -> bool {
-        match self {
-            Self::Authentication => octets >= 12 && octets <= 1028 && octets.is_multiple_of(4),
-            _ => octets >= 8 && octets <= 2048 && octets.is_multiple_of(8),
-        }
-    }
-}
 
 /// A stack of layers, outermost first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -246,32 +196,6 @@ struct Tcp {
     data_words: Option<u8>,
     bad_checksum: bool,
     options: Vec<u8>,
-}
-
-/// Something that names an address: an address, or text that tests can read.
-pub trait Address<T> {
-    /// The address.
-    fn address(self) -> T;
-}
-
-impl<T> Address<T> for T {
-    fn address(self) -> T {
-        self
-    }
-}
-
-impl Address<Ipv4Addr> for &str {
-    fn address(self) -> Ipv4Addr {
-        self.parse()
-            .unwrap_or_else(|_| panic!("{self:?} is not an IPv4 address"))
-    }
-}
-
-impl Address<Ipv6Addr> for &str {
-    fn address(self) -> Ipv6Addr {
-        self.parse()
-            .unwrap_or_else(|_| panic!("{self:?} is not an IPv6 address"))
-    }
 }
 
 /// Where a packet begins.
@@ -459,6 +383,19 @@ impl Packet {
             next: None,
             hop_limit: 64,
         }))
+    }
+
+    /// An IP header of the addresses' version.
+    ///
+    /// # Panics
+    /// Where they are of different versions.
+    #[must_use]
+    pub fn between(self, source: impl Address<IpAddr>, destination: impl Address<IpAddr>) -> Self {
+        match (source.address(), destination.address()) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => self.ipv4(source, destination),
+            (IpAddr::V6(source), IpAddr::V6(destination)) => self.ipv6(source, destination),
+            (source, destination) => panic!("{source} and {destination} cannot share a header"),
+        }
     }
 
     /// An extension header of `octets` in all (AH also after IPv4), filled with padding.

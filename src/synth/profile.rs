@@ -14,7 +14,10 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::packet::Packet;
-use crate::wire::{SMTP, TcpFlags};
+use crate::{
+    engine::Direction,
+    wire::{SMTP, TcpFlags},
+};
 
 /// Sources of attempts and of the rest in the mixed profile.
 pub const MIXED_SOURCES: u32 = 100_000;
@@ -86,8 +89,8 @@ impl Frames {
 
 /// An endless, reproducible sequence of Ethernet frames.
 pub trait Profile {
-    /// Appends the next frame.
-    fn write_next(&mut self, into: &mut Vec<u8>);
+    /// Appends the next frame and says which way it travels.
+    fn write_next(&mut self, into: &mut Vec<u8>) -> Direction;
 
     /// How long a frame is, on average and a little above.
     fn octets_typical(&self) -> usize;
@@ -184,7 +187,7 @@ impl Mixed {
 }
 
 impl Profile for Mixed {
-    fn write_next(&mut self, into: &mut Vec<u8>) {
+    fn write_next(&mut self, into: &mut Vec<u8>) -> Direction {
         let (dice, more) = (self.random.next_u64(), self.random.next_u64());
         let attempt = (dice & 0xffff) * 20 < 0x1_0000;
         let subscriber = subscriber(below(dice >> 32, MIXED_SOURCES), 7);
@@ -212,6 +215,11 @@ impl Profile for Mixed {
             sequence: more as u32,
         };
         self.templates[shape * Self::KINDS + kind].stamp(&flow, into);
+        if outbound {
+            Direction::Outbound
+        } else {
+            Direction::Inbound
+        }
     }
 
     fn octets_typical(&self) -> usize {
@@ -252,7 +260,7 @@ impl Syn {
 }
 
 impl Profile for Syn {
-    fn write_next(&mut self, into: &mut Vec<u8>) {
+    fn write_next(&mut self, into: &mut Vec<u8>) -> Direction {
         let (dice, more) = (self.random.next_u64(), self.random.next_u64());
         let subscriber = subscriber(below(dice >> 32, self.sources), 2);
         let flow = Flow {
@@ -261,6 +269,7 @@ impl Profile for Syn {
             sequence: more as u32,
         };
         self.templates[usize::from(subscriber.is_ipv6())].stamp(&flow, into);
+        Direction::Outbound
     }
 
     fn octets_typical(&self) -> usize {
@@ -270,7 +279,7 @@ impl Profile for Syn {
 
 /// 32 random bits into `0..bound`, by multiplication.
 fn below(random: u64, bound: u32) -> u32 {
-    ((random & 0xffff_ffff) * u64::from(bound) >> 32) as u32
+    (((random & 0xffff_ffff) * u64::from(bound)) >> 32) as u32
 }
 
 /// What differs from frame to frame.
