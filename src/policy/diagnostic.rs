@@ -161,7 +161,11 @@ pub(super) struct Remark {
 impl Remark {
     /// A message and its remedy.
     pub(super) fn new(message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { message: message.into(), remedy: remedy.into(), related: Vec::new() }
+        Self {
+            message: message.into(),
+            remedy: remedy.into(),
+            related: Vec::new(),
+        }
     }
 
     /// Points at another place, too.
@@ -261,7 +265,11 @@ impl Report {
     }
 
     fn push(&mut self, severity: Severity, spot: Option<Spot>, remark: Remark) {
-        let Remark { message, remedy, related } = remark;
+        let Remark {
+            message,
+            remedy,
+            related,
+        } = remark;
         let place = spot.map(|spot| self.excerpt(spot, String::new()));
         let related = related
             .into_iter()

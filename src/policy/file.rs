@@ -178,7 +178,7 @@ pub(super) fn read(text: &str, file: u32, report: &mut Report) -> Draft {
     }
     report.damaged |= !errors.is_empty();
     let start = Spot::new(file, 0..0);
-    let top = Section::open(table.get_ref(), start, &TOP, SHAPES, report);
+    let top = Section::open(table.get_ref(), "", start, &TOP, SHAPES, report);
     draft(&top, report)
 }
 
@@ -222,7 +222,7 @@ fn draft(top: &Section<'_>, report: &mut Report) -> Draft {
         subscribers,
         lists: lists(top, report),
         capacity: source("capacity")
-            .and_then(|value| value.integer(1..=CAPACITY_MAX, "capacity runs", report))
+            .and_then(|value| value.integer(1..=CAPACITY_MAX, "", report))
             .unwrap_or(CAPACITY_DEFAULT),
         full: source("full")
             .and_then(|value| fallback(value, report))
@@ -364,7 +364,11 @@ fn classes(top: &Section<'_>, observe: bool, report: &mut Report) -> Classes {
 
 /// One class. What can't be read is as harmless as can be: the policy is refused anyway.
 fn class(name: &str, table: &Section<'_>, observe_all: bool, report: &mut Report) -> Class {
-    let smtp = table.require("smtp", "\"allow\", \"block\" or a limit", report);
+    let smtp = table.require(
+        "smtp",
+        "{ limit = { connections = 10, window = \"10s\" } }",
+        report,
+    );
     let excess = [("drop", Excess::Drop), ("reset", Excess::Reset)];
     let observe = table
         .get("mode")
@@ -401,6 +405,19 @@ fn rule(value: Value<'_>, report: &mut Report) -> Option<Rule> {
             return value.wrong_type("\"allow\", \"block\" or { limit = { … } }", report);
         }
         return value.word(&[("allow", Rule::Allow), ("block", Rule::Block)], report);
+    }
+    if value.has("connections") && !value.has("limit") {
+        let text = report.text(value.spot);
+        report.error(value.spot, || {
+            Remark::new(
+                format!(
+                    "`{}` is neither a word nor {{ limit = {{ … }} }}",
+                    value.name
+                ),
+                format!("write {} = {{ limit = {text} }}", value.name),
+            )
+        });
+        return None;
     }
     let table = value.section(&RULE, SHAPES, report)?;
     let example = "{ connections = 10, window = \"10s\" }";
@@ -444,13 +461,8 @@ fn connections(value: Value<'_>, report: &mut Report) -> Option<u16> {
         Remark::new(
             format!("a limit of {text} connections cannot be represented"),
             match number {
-                Some(0) => "to let nothing pass, write \"block\" instead of a limit".to_owned(),
-                Some(..0) => "write a number from 1 to 10000".to_owned(),
-                _ => {
-                    "choose at most 10000; for a higher rate choose a shorter window, for no limit \
-                      write \"allow\""
-                        .to_owned()
-                }
+                Some(..=0) => "choose at least 1; a class that may not send says \"block\"",
+                _ => "choose at most 10000; a shorter window allows a higher rate",
             },
         )
     });
@@ -496,8 +508,8 @@ fn subscriber_prefix(value: Value<'_>, prefix: IpNet, report: &mut Report) -> Op
         u32::from(prefix.prefix_len()),
         u32::from(prefix.max_prefix_len()),
     );
-    let what = format!("in {prefix} one subscriber's prefix is");
-    u8::try_from(value.integer(low..=high, &what, report)?).ok()
+    let remedy = format!(": one subscriber is a part of {prefix}");
+    u8::try_from(value.integer(low..=high, &remedy, report)?).ok()
 }
 
 /// VLAN identifiers, outermost first; none means that the frames carry no tag.
@@ -516,7 +528,7 @@ fn vlans(value: Value<'_>, report: &mut Report) -> Vec<u16> {
     }
     elements
         .into_iter()
-        .filter_map(|id| id.integer(1..=4_094, "VLAN identifiers run", report))
+        .filter_map(|id| id.integer(1..=4_094, "", report))
         .filter_map(|id| u16::try_from(id).ok())
         .collect()
 }

@@ -22,6 +22,8 @@ pub struct Shape {
 pub(super) struct Section<'a> {
     table: &'a DeTable<'a>,
     shape: &'static Shape,
+    /// What stands for NAME in the shape's title.
+    name: &'a str,
     /// Its header, or the whole of an inline table.
     pub(super) spot: Spot,
 }
@@ -41,18 +43,25 @@ impl<'a> Section<'a> {
     /// table where they belong.
     pub(super) fn open(
         table: &'a DeTable<'a>,
+        name: &'a str,
         spot: Spot,
         shape: &'static Shape,
         shapes: &[&'static Shape],
         report: &mut Report,
     ) -> Self {
+        let section = Self {
+            table,
+            shape,
+            name,
+            spot,
+        };
         for (key, _) in table.iter() {
             if !shape.keys.contains(&key.get_ref().as_ref()) {
                 let spot = Spot::new(spot.file, key.span());
-                report.error(spot, || unknown_key(key.get_ref(), shape, shapes));
+                report.error(spot, || section.unknown_key(key.get_ref(), shapes));
             }
         }
-        Self { table, shape, spot }
+        section
     }
 
     /// The value of a key, if the table has it.
@@ -85,15 +94,44 @@ impl<'a> Section<'a> {
         report: &mut Report,
     ) -> Option<Value<'a>> {
         let value = self.get(name);
-        if value.is_none() {
+        if value.is_none() && !self.misspells(name) {
             report.missing(self.spot, || {
                 Remark::new(
-                    format!("`{name}` is missing in {}", self.shape.title),
+                    format!("`{name}` is missing in {}", self.title()),
                     format!("add `{name} = {example}`"),
                 )
             });
         }
         value
+    }
+
+    /// Whether an unknown key, which is reported already, was probably meant to be this one.
+    fn misspells(&self, name: &str) -> bool {
+        let known = || self.shape.keys.iter().copied();
+        let mut unknown = self
+            .table
+            .keys()
+            .filter(|key| !known().any(|k| k == key.get_ref()));
+        unknown.any(|key| nearest(key.get_ref(), known()) == Some(name))
+    }
+
+    /// How to call it in messages.
+    pub(super) fn title(&self) -> String {
+        self.shape.title.replace("NAME", self.name)
+    }
+
+    /// A key that a table doesn't have: a slip of the pen, or one that belongs elsewhere.
+    fn unknown_key(&self, key: &str, shapes: &[&Shape]) -> Remark {
+        let elsewhere = shapes.iter().find(|other| other.keys.contains(&key));
+        let remedy = match (nearest(key, self.shape.keys.iter().copied()), elsewhere) {
+            (Some(near), _) => format!("did you mean `{near}`?"),
+            (None, Some(other)) if other.title == TOP_TITLE => {
+                format!("`{key}` belongs at the top of the file, before the first [table]")
+            }
+            (None, Some(other)) => format!("`{key}` belongs in {}", other.title),
+            (None, None) => format!("{} takes: {}", self.title(), self.shape.keys.join(", ")),
+        };
+        Remark::new(format!("unknown key `{key}` in {}", self.title()), remedy)
     }
 }
 
@@ -127,7 +165,9 @@ impl<'a> Value<'a> {
         report: &mut Report,
     ) -> Option<Section<'a>> {
         match self.value {
-            DeValue::Table(table) => Some(Section::open(table, self.spot, shape, shapes, report)),
+            DeValue::Table(table) => Some(Section::open(
+                table, self.name, self.spot, shape, shapes, report,
+            )),
             _ => self.wrong_type("a table", report),
         }
     }
@@ -169,16 +209,23 @@ impl<'a> Value<'a> {
         self.value.is_table()
     }
 
+    /// Whether it is a table with this key.
+    pub(super) fn has(self, key: &str) -> bool {
+        self.value
+            .as_table()
+            .is_some_and(|table| table.contains_key(key))
+    }
+
     /// Whether it is an integer.
     pub(super) fn is_integer(self) -> bool {
         self.value.is_integer()
     }
 
-    /// An integer within a range.
+    /// An integer within a range; `remedy` goes on where the remedy names the range.
     pub(super) fn integer(
         self,
         range: std::ops::RangeInclusive<u32>,
-        what: &str,
+        remedy: &str,
         report: &mut Report,
     ) -> Option<u32> {
         if !self.value.is_integer() {
@@ -193,8 +240,11 @@ impl<'a> Value<'a> {
             report.error(self.spot, || {
                 let (low, high) = (range.start(), range.end());
                 Remark::new(
-                    format!("`{}` is {text}, but {what} from {low} to {high}", self.name),
-                    format!("choose a number from {low} to {high}"),
+                    format!(
+                        "`{}` is {text}, which is not from {low} to {high}",
+                        self.name
+                    ),
+                    format!("choose a number from {low} to {high}{remedy}"),
                 )
             });
         }
@@ -231,6 +281,10 @@ impl<'a> Value<'a> {
 
     /// Reports that the value is of the wrong type.
     pub(super) fn wrong_type<T>(self, expected: &str, report: &mut Report) -> Option<T> {
+        // After a syntax error, a table may have lost its header.
+        if report.damaged && expected.contains("table") {
+            return None;
+        }
         report.error(self.spot, || {
             let found = self.value.type_str();
             let article = if found.starts_with(['a', 'i']) {
@@ -254,26 +308,12 @@ impl<'a> Value<'a> {
                     (array, DeValue::Table(_)) if array.starts_with("an array of tables") => {
                         format!("write [[{0}]] with double brackets", self.name)
                     }
-                    _ => "see docs/policy.md for what this key takes".to_owned(),
+                    _ => format!("write {expected}"),
                 },
             )
         });
         None
     }
-}
-
-/// A key that a table doesn't have: a slip of the pen, or one that belongs elsewhere.
-fn unknown_key(key: &str, shape: &Shape, shapes: &[&Shape]) -> Remark {
-    let elsewhere = shapes.iter().find(|other| other.keys.contains(&key));
-    let remedy = match (nearest(key, shape.keys.iter().copied()), elsewhere) {
-        (Some(near), _) => format!("did you mean `{near}`?"),
-        (None, Some(other)) if other.title == TOP_TITLE => {
-            format!("`{key}` belongs at the top of the file, before the first [table]")
-        }
-        (None, Some(other)) => format!("`{key}` belongs in {}", other.title),
-        (None, None) => format!("{} takes: {}", shape.title, shape.keys.join(", ")),
-    };
-    Remark::new(format!("unknown key `{key}` in {}", shape.title), remedy)
 }
 
 /// How the table of the keys outside of all tables is called.

@@ -1,1 +1,276 @@
+//! What a policy says about addresses, and what loading refuses.
 
+use std::{net::IpAddr, time::Duration};
+
+use ipnet::IpNet;
+use proptest::prelude::*;
+
+use super::{ClassId, Diagnostics, Excess, Fallback, Limit, Policy, Role, Rule, Severity};
+
+const EXAMPLE: &str = include_str!("../../docs/examples/policy.toml");
+
+/// Classes `home` and `mta`, and a pool each of IPv4 and IPv6.
+const BASE: &str = r#"
+[class.home]
+smtp = { limit = { connections = 10, window = "10s" } }
+[class.mta]
+smtp = "allow"
+[[pool]]
+prefix = "203.0.113.0/24"
+class = "home"
+[[pool]]
+prefix = "2001:db8:200::/40"
+subscriber_prefix = 56
+class = "home"
+"#;
+
+fn policy(text: &str) -> Policy {
+    match Policy::from_toml("policy.toml", text) {
+        Ok((policy, _)) => policy,
+        Err(diagnostics) => panic!("{diagnostics}"),
+    }
+}
+
+/// The mistakes in a text, without the warnings.
+fn refused(text: &str) -> Diagnostics {
+    let mut diagnostics = Policy::from_toml("policy.toml", text).expect_err("a mistake");
+    diagnostics
+        .0
+        .retain(|diagnostic| diagnostic.severity == Severity::Error);
+    diagnostics
+}
+
+fn role<'a>(policy: &'a Policy, address: &str) -> Role<'a> {
+    policy.role(address.parse().expect("an address"))
+}
+
+/// Key and class of a subscriber's address.
+fn member(policy: &Policy, address: &str) -> (String, ClassId) {
+    match role(policy, address) {
+        Role::Subscriber(member) => (member.key.to_string(), member.class),
+        other => panic!("{address} is {other:?}"),
+    }
+}
+
+#[test]
+fn the_example_means_what_it_says() {
+    let (policy, warnings) = Policy::from_toml("policy.toml", EXAMPLE).expect("good");
+    let minute = Duration::from_secs(60);
+    assert_eq!(
+        policy.relay_limit(),
+        Some(Limit {
+            connections: 60,
+            window: minute
+        })
+    );
+    let names: Vec<_> = policy
+        .classes()
+        .iter()
+        .map(|class| class.name.as_str())
+        .collect();
+    assert_eq!(names, ["residential", "mta", "closed"]);
+    let residential = policy.class(ClassId(0));
+    let ten = Limit {
+        connections: 10,
+        window: Duration::from_secs(10),
+    };
+    assert_eq!(residential.smtp, Rule::Limit(ten));
+    assert_eq!(
+        (residential.submission, residential.excess),
+        (Rule::Allow, Excess::Drop)
+    );
+    assert!(policy.class(ClassId(2)).observe && !residential.observe && !policy.observe());
+    assert_eq!(policy.class(ClassId(2)).smtp, Rule::Block);
+    assert_eq!(
+        policy.ports().map(|ports| ports.access.as_str()),
+        Some("eth1")
+    );
+    assert_eq!(
+        (policy.capacity(), policy.full()),
+        (1_048_576, Fallback::Forward)
+    );
+    assert_eq!(
+        (policy.strangers(), policy.has_concentrators()),
+        (Fallback::Drop, false)
+    );
+    assert_eq!(warnings.0.len(), 1, "class closed is unused: {warnings}");
+}
+
+#[test]
+fn the_example_knows_its_addresses() {
+    let policy = policy(EXAMPLE);
+    assert_eq!(
+        member(&policy, "203.0.113.10"),
+        ("203.0.113.10/32".into(), ClassId(0))
+    );
+    assert_eq!(
+        member(&policy, "203.0.113.30"),
+        ("203.0.113.30/32".into(), ClassId(1))
+    );
+    let site = ("2001:db8:200:1200::/56".into(), ClassId(0));
+    assert_eq!(member(&policy, "2001:db8:200:12ff::7"), site);
+    assert_eq!(role(&policy, "192.0.2.25"), Role::Relay);
+    assert_eq!(role(&policy, "2001:db8:25::1"), Role::Relay);
+    assert_eq!(role(&policy, "192.0.2.26"), Role::Stranger);
+    assert_eq!(role(&policy, "::ffff:203.0.113.10"), Role::Stranger);
+    let vlans = |address| match role(&policy, address) {
+        Role::Subscriber(member) => member.vlans.map(<[u16]>::to_vec),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(vlans("198.51.100.1"), Some(vec![66]));
+    assert_eq!(vlans("203.0.113.1"), None);
+    let key = |text: &str| text.parse::<IpNet>().expect("a prefix");
+    assert_eq!(policy.name_of(key("203.0.113.30/32")), Some("ACME Hosting"));
+    assert_eq!(policy.name_of(key("203.0.113.31/32")), None);
+}
+
+#[test]
+fn a_subscriber_with_several_prefixes_has_one_key() {
+    let policy = policy(&format!(
+        "{BASE}[[subscriber]]\nname = \"A\"\nclass = \"mta\"\n\
+         prefixes = [\"203.0.113.64/29\", \"203.0.113.9\", \"2001:db8:200:100::/56\"]\n\
+         [[subscriber]]\nname = \"B\"\nclass = \"mta\"\nprefixes = [\"203.0.113.128/28\"]\n"
+    ));
+    let joint = ("203.0.113.64/29".to_owned(), ClassId(1));
+    for address in [
+        "203.0.113.64",
+        "203.0.113.71",
+        "203.0.113.9",
+        "2001:db8:200:1ff::1",
+    ] {
+        assert_eq!(member(&policy, address), joint, "{address}");
+    }
+    assert_eq!(
+        member(&policy, "203.0.113.130"),
+        ("203.0.113.128/28".into(), ClassId(1))
+    );
+    assert_eq!(
+        policy.name_of("203.0.113.64/29".parse().expect("a prefix")),
+        Some("A")
+    );
+    assert_eq!(
+        policy.name_of("203.0.113.128/28".parse().expect("a prefix")),
+        Some("B")
+    );
+    assert_eq!(policy.subscribers(), 2);
+}
+
+#[test]
+fn relays_stand_out_of_a_survey_pool() {
+    let policy = policy(
+        "[relays]\naddresses = [\"192.0.2.25\"]\n[softwires]\nconcentrators = [\"2001:db8::1\"]\n\
+         [class.all]\nsmtp = \"allow\"\n[[pool]]\nprefix = \"0.0.0.0/0\"\nclass = \"all\"\n\
+         [[pool]]\nprefix = \"::/0\"\nclass = \"all\"\n",
+    );
+    assert_eq!(role(&policy, "192.0.2.25"), Role::Relay);
+    assert_eq!(role(&policy, "2001:db8::1"), Role::Concentrator);
+    assert!(policy.has_concentrators());
+    assert_eq!(member(&policy, "192.0.2.26").0, "192.0.2.26/32");
+    assert_eq!(member(&policy, "2001:db8::2").0, "2001:db8::/64");
+}
+
+#[test]
+fn a_pool_longer_than_64_bits_counts_its_addresses_as_one() {
+    let text = BASE.replace("2001:db8:200::/40", "2001:db8:200::/80");
+    let policy = policy(&text.replace("subscriber_prefix = 56\n", ""));
+    assert_eq!(member(&policy, "2001:db8:200::5").0, "2001:db8:200::/80");
+}
+
+#[test]
+fn without_keys_the_defaults_apply() {
+    let policy = policy(BASE);
+    let class = policy.class(ClassId(0));
+    assert_eq!(
+        (class.submission, class.excess, class.observe),
+        (Rule::Allow, Excess::Drop, false)
+    );
+    assert_eq!((policy.capacity(), policy.relay_limit()), (1 << 20, None));
+    assert_eq!(
+        (policy.full(), policy.strangers()),
+        (Fallback::Forward, Fallback::Drop)
+    );
+    assert!(!policy.observe() && policy.ports().is_none());
+    assert_eq!(policy.pools()[0].subscriber_prefix, 32);
+}
+
+#[test]
+fn an_empty_vlan_list_means_untagged() {
+    let text = BASE.replace(
+        "prefix = \"203.0.113.0/24\"",
+        "prefix = \"203.0.113.0/24\"\nvlans = []",
+    );
+    match role(&policy(&text), "203.0.113.1") {
+        Role::Subscriber(member) => assert_eq!(member.vlans, Some(&[][..])),
+        other => panic!("{other:?}"),
+    };
+}
+
+#[test]
+fn every_mistake_is_found_in_one_run() {
+    let diagnostics = refused(
+        "mod = 1\n[ports]\naccess = 7\n[class.a]\nsmtp = \"alow\"\nexcess = \"deny\"\n\
+         [[pool]]\nprefix = \"10.0.0.1/8\"\nclass = \"b\"\n[sources]\ncapacity = 0\n",
+    );
+    let lines: Vec<_> = diagnostics
+        .0
+        .iter()
+        .map(|diagnostic| diagnostic.place.as_ref().map_or(0, |place| place.line))
+        .collect();
+    // Line 2 stands for the missing `uplink`.
+    assert_eq!(lines, [1, 2, 3, 5, 6, 8, 9, 11], "{diagnostics}");
+}
+
+#[test]
+fn a_syntax_error_does_not_make_things_missing() {
+    let diagnostics = refused(
+        "[class.home\nsmtp = \"allow\"\n[[pool]]\nprefix = \"10.0.0.0/8\"\nclass = \"home\"\n",
+    );
+    assert_eq!(diagnostics.0.len(), 1, "{diagnostics}");
+    assert!(diagnostics.0[0].message.contains("not TOML"));
+}
+
+#[test]
+fn text_without_a_file_cannot_name_lists() {
+    let diagnostics = refused(&format!("{BASE}[lists]\nsubscribers = [\"a.csv\"]\n"));
+    assert!(
+        diagnostics.0[0].message.contains("cannot name lists"),
+        "{diagnostics}"
+    );
+}
+
+#[test]
+fn a_place_is_named_by_line_and_column() {
+    let diagnostics = refused(&BASE.replace("203.0.113.0/24", "203.0.113.0/33"));
+    let place = diagnostics.0[0].place.as_ref().expect("a place");
+    assert_eq!(
+        (place.file.as_str(), place.line, place.column),
+        ("policy.toml", 7, 10)
+    );
+    assert_eq!(&place.text[place.span.clone()], "\"203.0.113.0/33\"");
+}
+
+proptest! {
+    /// The key of every address in a pool is that address, masked, and contains it.
+    #[test]
+    fn a_key_contains_its_address(bits in any::<u128>(), length in 40..=128_u8) {
+        let text = BASE.replace("subscriber_prefix = 56", &format!("subscriber_prefix = {length}"));
+        let policy = policy(&text);
+        let address = IpAddr::from((0x2001_0db8_0200_0000_u128 << 64 | bits >> 40).to_be_bytes());
+        let Role::Subscriber(member) = policy.role(address) else { panic!("{address}") };
+        prop_assert!(member.key.contains(&address));
+        prop_assert_eq!(member.key.prefix_len(), length);
+        prop_assert_eq!(member.key.trunc(), member.key);
+    }
+
+    /// Whatever the text, loading it ends with a policy or with mistakes.
+    #[test]
+    fn mutilated_policies_never_panic(cut in 0..EXAMPLE.len(), length in 0..40_usize, insert in "[\\PC\n]{0,6}") {
+        let end = (cut + length).min(EXAMPLE.len());
+        let octets = [&EXAMPLE.as_bytes()[..cut], insert.as_bytes(), &EXAMPLE.as_bytes()[end..]].concat();
+        let text = String::from_utf8_lossy(&octets);
+        if let Err(diagnostics) = Policy::from_toml("policy.toml", &text) {
+            prop_assert!(diagnostics.count(Severity::Error) > 0);
+            prop_assert!(!diagnostics.render(false).is_empty());
+        }
+    }
+}

@@ -379,10 +379,10 @@ fn a_packet_that_cannot_be_is_corrupt() {
 
 #[test]
 fn an_interface_whose_options_cannot_be_is_corrupt() {
-    let overrun = "an interface description whose options overrun it";
-    corrupt_block(&interface(L, 1, 0, &[9, 0, 200, 0, 9, 0, 0, 0]), overrun);
-    corrupt_block(&interface(L, 1, 0, &option(L, 9, &[9, 9])), overrun);
-    corrupt_block(&interface(L, 1, 0, &option(L, 14, &[0; 4])), overrun);
+    let malformed = "an interface description with malformed options";
+    corrupt_block(&interface(L, 1, 0, &[9, 0, 200, 0, 9, 0, 0, 0]), malformed);
+    corrupt_block(&interface(L, 1, 0, &option(L, 9, &[9, 9])), malformed);
+    corrupt_block(&interface(L, 1, 0, &option(L, 14, &[0; 4])), malformed);
 }
 
 #[test]

@@ -200,7 +200,7 @@ fn a_record_that_the_format_has_no_place_for_is_refused_and_the_file_stays_whole
         .expect_err("another link type");
     assert_eq!(
         error.to_string(),
-        "out: cannot be written: a Ip frame in a file of Ethernet frames"
+        "out: cannot be written: a frame of link type Ip in a file of Ethernet frames"
     );
     let error = writer
         .write(&Record {

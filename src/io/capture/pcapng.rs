@@ -226,7 +226,7 @@ impl Pcapng {
         let Some(clock) = Clock::of_interface(&description, self.big_endian, length - 20) else {
             return Err(corrupt(
                 stream,
-                "an interface description whose options overrun it",
+                "an interface description with malformed options",
             ));
         };
         if self.interfaces.len() == INTERFACES_MAX {
@@ -341,8 +341,8 @@ enum Scale {
 }
 
 impl Clock {
-    /// What the options if_tsresol and if_tsoffset say, if they are whole; `room` is how many
-    /// octets of the block are options.
+    /// What the options if_tsresol and if_tsoffset say, unless options are malformed; `room` is
+    /// how many octets of the block are options.
     ///
     /// pcap-parser 0.17 has these two as fields, but reads if_tsoffset little-endian in every
     /// section and refuses resolutions by powers of 2.
@@ -430,13 +430,12 @@ fn corrupt(stream: &Stream, what: impl Into<String>) -> Fault {
 
 #[cold]
 fn too_long(stream: &Stream, captured: u32, room: usize, max: usize) -> Fault {
-    corrupt(
-        stream,
-        match captured as usize > room {
-            true => format!("{captured} octets captured in a block with room for {room}"),
-            false => format!("{captured} octets captured, where at most {max} are credible"),
-        },
-    )
+    let what = if captured as usize > room {
+        format!("{captured} octets captured in a block with room for {room}")
+    } else {
+        format!("{captured} octets captured, where at most {max} are credible")
+    };
+    corrupt(stream, what)
 }
 
 fn two_lengths(first: usize, second: u32) -> String {

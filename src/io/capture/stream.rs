@@ -16,7 +16,8 @@ use flate2::bufread::MultiGzDecoder;
 use super::Fault;
 
 /// Octets in one buffer: a packet block of the greatest size that is accepted. Not larger,
-/// because what was just read should still be in the cache (L2) when it is parsed.
+/// because what was just read should still be in the L2 cache when it is parsed: from 32 KiB to
+/// 1 MiB the kernel's copy runs at 6.5 to 7.4 GB/s, with 4 MiB at 5.5.
 pub(super) const CAPACITY: usize = 512 * 1024;
 
 /// Octets read ahead of a decoder.

@@ -225,7 +225,7 @@ impl PcapWriter {
         let captured = output.captured(record)?;
         if record.link != self.link {
             let what = format!(
-                "a {:?} frame in a file of {:?} frames",
+                "a frame of link type {:?} in a file of {:?} frames",
                 record.link, self.link
             );
             return Err(output.error(Fault::Unwritable(what)));

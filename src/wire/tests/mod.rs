@@ -1,6 +1,7 @@
 //! The rules of `wire`, each as a sentence, and its promises, over packets built by hand.
 
 mod build;
+mod corpus;
 mod links;
 mod packets;
 mod promises;
@@ -41,6 +42,20 @@ fn ethernet(bytes: &[u8]) -> Decoded {
 
 fn crosses(crossing: Crossing) -> Decoded {
     Decoded::Crosses(crossing)
+}
+
+/// A frame as [`check_contract`] and the fuzz target want it: link, octets cut off (in steps of 8),
+/// bytes.
+fn case(link: Link, cut: u8, frame: &[u8]) -> Vec<u8> {
+    let index = match link {
+        Link::Ethernet => 0,
+        Link::Ip => 1,
+        Link::LinuxSll => 2,
+        Link::LinuxSll2 => 3,
+        Link::Loopback => 4,
+        Link::Ppp => 5,
+    };
+    [&[index | cut << 3], frame].concat()
 }
 
 /// The segment in a frame, which must hold one.

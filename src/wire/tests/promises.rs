@@ -9,19 +9,6 @@ use super::{
     *,
 };
 
-/// A frame as [`check_contract`] wants it: link, octets cut off (in steps of 8), bytes.
-fn case(link: Link, cut: u8, frame: &[u8]) -> Vec<u8> {
-    let index = match link {
-        Link::Ethernet => 0,
-        Link::Ip => 1,
-        Link::LinuxSll => 2,
-        Link::LinuxSll2 => 3,
-        Link::Loopback => 4,
-        Link::Ppp => 5,
-    };
-    [&[index | cut << 3], frame].concat()
-}
-
 /// A valid frame with a few octets changed: often lengths, versions, offsets and flags.
 fn mutated() -> impl Strategy<Value = (Stack, Vec<u8>)> {
     let change = (any::<Index>(), any::<u8>());

@@ -443,10 +443,10 @@ impl Stack {
                 ports,
                 flags,
                 words,
-                data,
+                ..
             } => {
                 let header = 20 + 4 * usize::from(words);
-                self.predicted_segment(chain, shown - header, ports, flags, data)
+                self.predicted_segment(chain, shown - header, ports, flags)
             }
         }
     }
@@ -484,7 +484,6 @@ impl Stack {
         payload: usize,
         ports: (u16, u16),
         flags: u16,
-        _data: usize,
     ) -> Result<Segment, Result<Crossing, Fault>> {
         let is_mail = |port| [25, 465, 587].contains(&port);
         if !is_mail(ports.0) && !is_mail(ports.1) {

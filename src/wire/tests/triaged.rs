@@ -112,3 +112,22 @@ fn fragments_options_extensions_and_tunnels_are_left_to_the_decoder() {
 fn a_plain_segment_is_small() {
     assert!(size_of::<Triage>() <= 20, "{}", size_of::<Triage>());
 }
+
+#[test]
+fn whatever_length_a_plain_packet_states_triage_and_decoder_agree() {
+    for ports in [(40_000, 25), (40_000, 443), (40_000, 4789)] {
+        for stated in 0..100 {
+            for body in [tcp_with(ports, SYN, 1, 9), udp(ports, 25)] {
+                for protocol in [TCP, UDP, 1, 58] {
+                    let mut packet = ipv4(protocol, &body);
+                    set16(&mut packet, 2, stated);
+                    sum_ipv4(&mut packet, 20);
+                    check_contract(&case(Link::Ethernet, 0, &ether(0x0800, &packet)));
+                    let mut packet = ipv6(protocol, &body);
+                    set16(&mut packet, 4, stated);
+                    check_contract(&case(Link::Ethernet, 0, &ether(0x86dd, &packet)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Every file of the fuzz corpora, through what its fuzz target checks: once found, always tested.
+
+use std::{fs, path::Path};
+
+/// Runs `check` over all files of one target's corpus.
+fn replay(target: &str, check: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(target);
+    let mut count = 0;
+    for entry in fs::read_dir(&folder).expect("a corpus for each target") {
+        let path = entry.expect("a readable folder").path();
+        println!("{}", path.display()); // shown if the check fails
+        check(&fs::read(&path).expect("a readable file"));
+        count += 1;
+    }
+    assert!(count > 0, "{} is empty", folder.display());
+}
+
+#[test]
+fn wire_keeps_its_contract_over_its_corpus() {
+    replay("wire", lychgate::wire::check_contract);
+}
