@@ -100,7 +100,7 @@ impl Actor {
             }
             Kind::Spoofing => {
                 self.spam_spoofed(now, network, out);
-                self.pause(150 * MILLISECOND)
+                self.pause(300 * MILLISECOND)
             }
             Kind::Switch => {
                 let frame = if self.random.random_ratio(1, 15) {

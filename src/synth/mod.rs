@@ -34,8 +34,8 @@ use network::{Encapsulation, Network};
 
 use crate::engine::{Direction, Nanos};
 
-/// 1 January 2026, 00:00 UTC: when traffic begins that does not say otherwise.
-pub const START: Nanos = 1_767_225_600_000_000_000;
+/// 1 January 2026, 19:00 UTC, an evening: when traffic begins that does not say otherwise.
+pub const START: Nanos = 1_767_294_000_000_000_000;
 
 /// How many zombies there are, by what they do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

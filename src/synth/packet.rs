@@ -23,6 +23,7 @@
 //! what follows into a fragment. A setter speaks of the last layer that has the field and panics
 //! where there is none: that is a mistake in the program, never in its input.
 
+mod address;
 mod encode;
 mod extension;
 mod fields;
@@ -32,6 +33,7 @@ use std::{
     ops::Range,
 };
 
+pub use address::Address;
 pub use extension::Extension;
 
 use crate::wire::Link;
@@ -194,39 +196,6 @@ struct Tcp {
     data_words: Option<u8>,
     bad_checksum: bool,
     options: Vec<u8>,
-}
-
-/// Something that names an address: an address, or text that tests can read.
-pub trait Address<T> {
-    /// The address.
-    fn address(self) -> T;
-}
-
-impl<T> Address<T> for T {
-    fn address(self) -> T {
-        self
-    }
-}
-
-impl Address<Ipv4Addr> for &str {
-    fn address(self) -> Ipv4Addr {
-        self.parse()
-            .unwrap_or_else(|_| panic!("{self:?} is not an IPv4 address"))
-    }
-}
-
-impl Address<IpAddr> for &str {
-    fn address(self) -> IpAddr {
-        self.parse()
-            .unwrap_or_else(|_| panic!("{self:?} is not an IP address"))
-    }
-}
-
-impl Address<Ipv6Addr> for &str {
-    fn address(self) -> Ipv6Addr {
-        self.parse()
-            .unwrap_or_else(|_| panic!("{self:?} is not an IPv6 address"))
-    }
 }
 
 /// Where a packet begins.

@@ -279,7 +279,7 @@ impl Profile for Syn {
 
 /// 32 random bits into `0..bound`, by multiplication.
 fn below(random: u64, bound: u32) -> u32 {
-    ((random & 0xffff_ffff) * u64::from(bound) >> 32) as u32
+    (((random & 0xffff_ffff) * u64::from(bound)) >> 32) as u32
 }
 
 /// What differs from frame to frame.

@@ -327,10 +327,19 @@ fn links() -> Vec<Case> {
     // What only one link layer has.
     for case in &mut cases {
         let extra = std::mem::replace(case, Case::new("", "", ""));
-        *case = match extra.link {
+        let link = extra.link;
+        *case = match link {
             Link::LinuxSll | Link::LinuxSll2 => {
-                let tagged = from(Packet::on(extra.link).vlan(0x8100, 7), 5);
-                extra.frame("An attempt behind a VLAN tag", tagged, Reason::Admitted)
+                let tagged = from(Packet::on(link).vlan(0x8100, 7), 5);
+                let snap = from(Packet::on(link).snap([0; 3]), 6);
+                extra
+                    .frame("An attempt behind a VLAN tag", tagged, Reason::Admitted)
+                    .frame("An attempt in SNAP", snap, Reason::Admitted)
+                    .frame(
+                        "ARP",
+                        Packet::on(link).arp(1, "10.0.0.1", "10.0.0.2"),
+                        Reason::LinkControl,
+                    )
             }
             Link::Loopback => extra
                 .frame(

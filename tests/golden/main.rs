@@ -10,33 +10,30 @@
 mod case;
 mod classes;
 mod encapsulation;
+mod files;
 mod fragments;
 mod lengths;
 mod limits;
 mod plain;
 mod policies;
+mod village;
 
 use std::{
     collections::HashSet,
     env, fs,
-    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use lychgate::{
     engine::{Action, Engine, Frame, Judgements, Reason, Verdict},
-    io::capture::{PcapWriter, Precision, Reader, Record, Writer},
-    policy::Policy,
-    replay::{Captures, NamedPolicy, Outputs, Plan, replay},
-    report,
+    io::capture::{Reader, Record},
     source::SourceTable,
-    wire::Link,
 };
-
 use serde_json::Value;
 
 use case::{Case, Fixture};
+use files::{index, make, policy};
 
 /// Makes the source table's hash the same in every run.
 const SEED: u64 = 0;
@@ -99,6 +96,13 @@ fn the_files_under_pcap_are_what_the_fixtures_and_the_replay_make() {
     let regenerate = env::var_os("LYCHGATE_REGENERATE").is_some();
     let scratch = tempfile::tempdir().unwrap();
     let mut stale = Vec::new();
+    let listed = index(&cases());
+    if regenerate {
+        fs::write("pcap/README.md", &listed).unwrap();
+        village::regenerate();
+    } else if fs::read_to_string("pcap/README.md").ok() != Some(listed) {
+        stale.push("pcap/README.md".to_owned());
+    }
     for case in cases() {
         let wrong = wrong_verdicts(&case);
         assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
@@ -207,7 +211,8 @@ fn what_crosses_crosses_untouched_and_the_rest_is_kept_apart() {
 
 #[test]
 fn no_folder_under_pcap_is_left_over() {
-    let known: HashSet<_> = cases().iter().map(|case| case.name.to_owned()).collect();
+    let mut known: HashSet<_> = cases().iter().map(|case| case.name.to_owned()).collect();
+    known.insert("village".to_owned());
     for entry in fs::read_dir("pcap").unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
@@ -268,82 +273,7 @@ fn frame<'a>(case: &Case, fixture: &'a Fixture) -> Frame<'a> {
 }
 
 fn engine(case: &Case) -> Engine {
-    let policy = policy(case);
+    let policy = policy(&folder(case), &case.policy);
     let sources = Arc::new(SourceTable::new(policy.capacity(), Some(SEED)));
     Engine::new(policy, sources)
-}
-
-fn policy(case: &Case) -> Arc<Policy> {
-    match Policy::from_toml(&format!("pcap/{}/policy.toml", case.name), &case.policy) {
-        Ok((policy, _)) => Arc::new(policy),
-        Err(mistakes) => panic!("{}: {mistakes:?}", case.name),
-    }
-}
-
-/// The files of a case. The input is written to `folder` first if it is to be regenerated, because
-/// the replay reads it there.
-fn make(
-    case: &Case,
-    folder: &Path,
-    scratch: &Path,
-    workers: usize,
-    regenerate: bool,
-) -> Vec<(&'static str, Vec<u8>)> {
-    let input = if case.link == Link::Ethernet {
-        "input.pcapng"
-    } else {
-        "input.pcap"
-    };
-    let built = build_input(case, &scratch.join(input));
-    if regenerate {
-        fs::write(folder.join(input), &built).unwrap();
-    }
-    let outputs = Outputs {
-        forwarded: Some(scratch.join("forwarded.pcapng")),
-        dropped: Some(scratch.join("dropped.pcapng")),
-    };
-    let plan = Plan {
-        captures: Captures::mixed([folder.join(input)]),
-        policy: NamedPolicy {
-            name: folder.join("policy.toml").display().to_string(),
-            policy: policy(case),
-        },
-        compare: None,
-        seed: Some(SEED),
-        workers: NonZeroUsize::new(workers).unwrap(),
-        outputs: outputs.clone(),
-    };
-    let (summary, damage) = replay(&plan, &mut |_| ()).unwrap();
-    assert!(damage.is_empty(), "{damage:?}");
-    let mut json = Vec::new();
-    report::json::write(&summary, &mut json).unwrap();
-    let read = |path: Option<PathBuf>| fs::read(path.unwrap()).unwrap();
-    vec![
-        ("README.md", case.readme().into_bytes()),
-        ("policy.toml", case.policy.clone().into_bytes()),
-        (input, built),
-        ("expected.json", json),
-        ("forwarded.pcapng", read(outputs.forwarded)),
-        ("dropped.pcapng", read(outputs.dropped)),
-    ]
-}
-
-/// Ethernet as pcapng, other link layers as classic pcap: both readers get their share.
-fn build_input(case: &Case, path: &Path) -> Vec<u8> {
-    let records = case.frames.iter().map(|fixture| Record {
-        time: fixture.time,
-        link: case.link,
-        bytes: &fixture.bytes,
-        wire_length: fixture.wire_length,
-    });
-    if case.link == Link::Ethernet {
-        let mut writer = Writer::create(path).unwrap();
-        records.for_each(|record| writer.write(&record, None).unwrap());
-        writer.finish().unwrap();
-    } else {
-        let mut writer = PcapWriter::create(path, case.link, Precision::Microseconds).unwrap();
-        records.for_each(|record| writer.write(&record).unwrap());
-        writer.finish().unwrap();
-    }
-    fs::read(path).unwrap()
 }

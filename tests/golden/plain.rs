@@ -306,10 +306,7 @@ fn link_control() -> Case {
     .frame("LLDP", Packet::ethernet().lldp(), Reason::LinkControl)
     .frame(
         "LACP",
-        Packet::ethernet()
-            .ethertype(0x8809)
-            .bytes(&[1, 1])
-            .payload(108),
+        Packet::ethernet().ethertype(0x8809).bytes(&lacp()),
         Reason::LinkControl,
     )
     .frame(

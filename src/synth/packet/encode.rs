@@ -6,6 +6,8 @@ use super::{ACCESS_MAC, Extension, ExtensionHeader, Ipv4, Ipv6, Layer, Packet, P
 
 /// Ethertype of IEEE's "local experimental" 1: what octets without a name are announced as.
 const EXPERIMENTAL_ETHERTYPE: u16 = 0x88b5;
+/// What Linux calls the protocol of a frame that goes on with IEEE 802.2 (`ETH_P_802_2`).
+const LINUX_LLC: u16 = 0x0004;
 /// IP protocol for experimentation (RFC 3692): what octets without a name are announced as.
 const EXPERIMENTAL_PROTOCOL: u8 = 253;
 
@@ -32,6 +34,11 @@ impl Layer {
         let ethertype = |asked: &Option<u16>| {
             asked.unwrap_or_else(|| inner.map_or(EXPERIMENTAL_ETHERTYPE, |l| l.ethertype(&body)))
         };
+        // A cooked capture has no length to put there, but a protocol that says LLC.
+        let cooked = |asked: &Option<u16>| match inner {
+            Some(Self::Llc(_)) if asked.is_none() => LINUX_LLC,
+            _ => ethertype(asked),
+        };
         let next = |asked: &Option<u8>| {
             asked.unwrap_or_else(|| inner.map_or(EXPERIMENTAL_PROTOCOL, Self::protocol))
         };
@@ -53,10 +60,10 @@ impl Layer {
                 }
                 head.extend_from_slice(&ACCESS_MAC);
                 put16(&mut head, 0);
-                put16(&mut head, ethertype(asked));
+                put16(&mut head, cooked(asked));
             }
             Self::LinuxSll2 { ethertype: asked } => {
-                put16(&mut head, ethertype(asked));
+                put16(&mut head, cooked(asked));
                 head.extend_from_slice(&[0, 0, 0, 0, 0, 2, 0, 1, 0, 6]);
                 head.extend_from_slice(&ACCESS_MAC);
                 put16(&mut head, 0);

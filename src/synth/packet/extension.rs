@@ -5,7 +5,7 @@
 pub enum Extension {
     /// Hop-by-hop options (0).
     HopByHop,
-    /// Routing (43); see [`Packet::routing`] for its type and segments left.
+    /// Routing (43); see [`Packet::routing`](super::Packet::routing) for its type and segments left.
     Routing,
     /// Destination options (60).
     Destination,

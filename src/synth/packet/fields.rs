@@ -156,6 +156,9 @@ impl Packet {
     }
 
     /// IPv4 or TCP options, padded with zeros (end of list) to whole words.
+    ///
+    /// The TCP checksum stays the one towards the header's destination, also under a source route
+    /// (whose last stop RFC 9293 §3.1 means).
     #[must_use]
     pub fn options(mut self, bytes: &[u8]) -> Self {
         let mut padded = bytes.to_vec();
