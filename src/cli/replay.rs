@@ -128,7 +128,7 @@ pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     }
     if let Some(document) = html {
         let page =
-            report::html::render(&summary, args.top.max(20)).context("rendering the page")?;
+            report::html::render(&summary, args.top).context("rendering the page")?;
         document.write(|out| out.write_all(page.as_bytes()))?;
     }
     if !args.quiet {

@@ -6,8 +6,6 @@ use std::{
     sync::Arc,
 };
 
-use ipnet::IpNet;
-
 use super::{
     ReplayError, batch::Batch, compare::Comparison, outfile::Pending, summary::source_text,
     tally::Tally,
@@ -119,12 +117,8 @@ impl Sink {
                     capture.writer.write(&record, None)?;
                 }
             } else if let Some(capture) = &mut self.dropped {
-                let key = match verdict.attempt {
-                    Some(attempt) => Some(batch.judgements.attempts[usize::from(attempt)].key),
-                    None => member(&self.policy, &batch.frame(index), verdict.direction)
-                        .map(|member| member.key),
-                };
-                put_comment(&mut self.comment, &self.policy, verdict, key);
+                let frame = batch.frame(index);
+                put_comment(&mut self.comment, &self.policy, verdict, &frame);
                 capture.writer.write(&record, Some(&self.comment))?;
             }
         }
@@ -150,23 +144,40 @@ pub fn member<'a>(
     }
 }
 
-/// `lychgate: drop limit_exceeded (class residential, source 203.0.113.66)`
-fn put_comment(comment: &mut String, policy: &Policy, verdict: &Verdict, key: Option<IpNet>) {
+/// `lychgate: drop limit_exceeded (class residential, source 203.0.113.66)`. The source is the
+/// subscriber, or else the outermost address that could be read; of an inbound frame, the
+/// subscriber it is for is told instead.
+fn put_comment(comment: &mut String, policy: &Policy, verdict: &Verdict, frame: &Frame<'_>) {
     let action = match verdict.action {
         Action::Forward => "forward",
         Action::Drop => "drop",
         Action::Reset => "reset",
     };
+    let class = verdict
+        .class
+        .map(|class| ("class", policy.class(class).name.clone()));
+    let key = member(policy, frame, verdict.direction).map(|member| source_text(member.key));
+    let address = match verdict.direction {
+        Direction::Outbound => {
+            let source = || wire::endpoints(frame.bytes, frame.link).map(|(source, _)| source);
+            key.or_else(|| source().map(|source| source.to_string()))
+                .map(|text| ("source", text))
+        }
+        Direction::Inbound => key.map(|text| ("subscriber", text)),
+    };
     comment.clear();
     // Writing to a string cannot fail.
     let _ = write!(comment, "lychgate: {action} {}", verdict.reason.name());
-    let class = verdict.class.map(|class| policy.class(class).name.as_str());
-    let _ = match (class, key.map(source_text)) {
-        (Some(class), Some(source)) => write!(comment, " (class {class}, source {source})"),
-        (Some(class), None) => write!(comment, " (class {class})"),
-        (None, Some(source)) => write!(comment, " (source {source})"),
-        (None, None) => Ok(()),
-    };
+    for (index, (what, text)) in [class, address].into_iter().flatten().enumerate() {
+        let _ = write!(
+            comment,
+            "{}{what} {text}",
+            if index == 0 { " (" } else { ", " }
+        );
+    }
+    if comment.contains('(') {
+        comment.push(')');
+    }
 }
 
 /// A capture being written, which appears when it is whole.

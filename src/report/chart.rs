@@ -6,6 +6,8 @@ use crate::replay::{Series, SourceRow};
 
 /// At most so many bars fit beside each other in the time chart.
 pub const BARS_MAX: usize = 120;
+/// At most so many moments are written below it.
+const TIMES_MAX: usize = 6;
 /// Upper bounds of the histogram's bins: 1, 2–4, 5–9, 10–19, 20–49, …
 const BIN_STEPS: [u64; 3] = [1, 2, 5];
 
@@ -58,7 +60,10 @@ pub struct BarChart {
 
 /// What a bar shows.
 struct Column {
+    /// What the bar stands for.
     label: String,
+    /// What stands below it, if anything does.
+    tick: String,
     lower: u64,
     upper: u64,
 }
@@ -69,16 +74,18 @@ impl BarChart {
     pub fn over_time(series: &Series, width: f64, height: f64) -> Option<Self> {
         let series = series.at_most(BARS_MAX);
         let step = series.width();
+        let every = series.iter().len().div_ceil(TIMES_MAX).max(1);
         let columns: Vec<_> = series
             .iter()
             .map(|(start, bucket)| Column {
                 label: words::time_of_day(start, step),
+                tick: words::time_of_day(start, step * every as u64),
                 lower: bucket.admitted,
                 upper: bucket.refused,
             })
             .collect();
         // Few buckets make slim bars rather than slabs.
-        Self::new(&columns, columns.len().max(24), 0.86, 6, width, height)
+        Self::new(&columns, columns.len().max(24), 0.86, every, width, height)
     }
 
     /// How many subscribers made how many attempts; `None` without subscribers.
@@ -96,25 +103,19 @@ impl BarChart {
         let columns: Vec<_> = bins(largest)
             .map(|(low, high)| Column {
                 label: bin_label(low, high),
+                tick: bin_label(low, high),
                 lower: kept.count_between(low, high),
                 upper: refused.count_between(low, high),
             })
             .collect();
-        Self::new(
-            &columns,
-            columns.len().max(5),
-            0.9,
-            columns.len(),
-            width,
-            height,
-        )
+        Self::new(&columns, columns.len().max(5), 0.9, 1, width, height)
     }
 
     fn new(
         columns: &[Column],
         slots: usize,
         fill: f64,
-        labels_max: usize,
+        every: usize,
         width: f64,
         height: f64,
     ) -> Option<Self> {
@@ -140,10 +141,9 @@ impl BarChart {
                 refused: words::thousands(column.upper),
             }
         };
-        let every = columns.len().div_ceil(labels_max);
         let tick = |(index, column): (usize, &Column)| Tick {
             at: rounded(slot * (float(index as u64) + 0.5)),
-            label: column.label.clone(),
+            label: column.tick.clone(),
         };
         Some(Self {
             width,
