@@ -32,7 +32,7 @@ const LEAF: u32 = 1 << 31;
 const PATH: u32 = 1 << 30;
 /// The value of addresses that no prefix covers.
 pub(super) const NOTHING: u32 = 0;
-/// Root tables index at most this many bits: 4096 paths, 64 or 128 KiB, which a core's own cache
+/// Root tables index at most this many bits: 4096 paths, 80 or 192 KiB, which a core's own cache
 /// bears.
 const ROOT_BITS_MAX: u32 = 12;
 /// Root slots per prefix, as a power of two, below that maximum.
@@ -95,6 +95,10 @@ trait Word: Copy + Ord + Default {
     fn top(self, count: u32) -> usize;
     /// Without the first `count` bits; `count` is below `WIDTH`, or the result is zero.
     fn skip(self, count: u32) -> Self;
+    /// Whether the bits under the mask agree.
+    fn agrees(self, other: Self, mask: Self) -> bool;
+    /// The mask of the first `count` bits.
+    fn mask(count: u32) -> Self;
     /// How many leading bits agree.
     fn common(self, other: Self) -> u32;
 }
@@ -110,6 +114,13 @@ macro_rules! word {
             #[inline(always)]
             fn skip(self, count: u32) -> Self {
                 self.checked_shl(count).unwrap_or(0)
+            }
+            #[inline(always)]
+            fn agrees(self, other: Self, mask: Self) -> bool {
+                (self ^ other) & mask == 0
+            }
+            fn mask(count: u32) -> Self {
+                !Self::MAX.checked_shr(count).unwrap_or(0)
             }
             #[inline(always)]
             fn common(self, other: Self) -> u32 {
@@ -148,6 +159,8 @@ struct Path<W> {
     /// The bits, first bit first; those beyond `length` are whatever they are.
     bits: W,
     length: u32,
+    /// The first `length` bits: comparing under a mask is quicker than counting equal bits.
+    mask: W,
     /// The slot for addresses that continue so, and the leaf for all others.
     inside: u32,
     outside: u32,
@@ -158,7 +171,7 @@ impl<W: Word> Path<W> {
     /// inside is a coin toss, and a mispredicted branch costs more than the whole lookup.
     #[inline(always)]
     fn slot(&self, rest: W) -> u32 {
-        let follows = rest.common(self.bits) >= self.length;
+        let follows = rest.agrees(self.bits, self.mask);
         std::hint::select_unpredictable(follows, self.inside, self.outside)
     }
 }
@@ -411,6 +424,7 @@ impl<W: Word> Builder<W> {
         Path {
             bits: W::default(),
             length: 0,
+            mask: W::mask(0),
             inside,
             outside: inside,
         }
@@ -418,13 +432,14 @@ impl<W: Word> Builder<W> {
 }
 
 /// A path, or no path where it makes no difference.
-fn path<W>(bits: W, length: u32, inside: u32, outside: u32) -> Slot<W> {
+fn path<W: Word>(bits: W, length: u32, inside: u32, outside: u32) -> Slot<W> {
     if inside == outside {
         return Slot::Leaf(outside);
     }
     Slot::Path(Path {
         bits,
         length,
+        mask: W::mask(length),
         inside,
         outside,
     })
