@@ -1,7 +1,5 @@
 //! The judging stage: attempts are charged in order.
 
-use std::hint::black_box;
-
 use super::{
     Action, Effect, Engine, Frame, Judgements, Reason,
     stage::{Staged, StagedRuling},
@@ -14,19 +12,6 @@ use crate::{
 const _: () = assert!(Reason::COUNT <= VERDICTS_MAX, "a recent attempt must hold any reason");
 
 impl Engine {
-    /// Loads the cache lines that judging will need. The loads don't depend on each other, so
-    /// their misses overlap; nothing else is done meanwhile that would wait for one of them.
-    #[inline]
-    pub(super) fn touch(&self) {
-        let mut sum = 0;
-        for staged in &self.staged {
-            if let StagedRuling::Charge { source, .. } = staged.ruling {
-                sum ^= self.sources.touch(source, staged.fingerprint);
-            }
-        }
-        black_box(sum);
-    }
-
     /// Decides every staged attempt and completes its verdict.
     pub(super) fn judge(&mut self, frames: &[Frame<'_>], judgements: &mut Judgements) {
         for (staged, attempt) in self.staged.iter().zip(&mut judgements.attempts) {

@@ -5,7 +5,7 @@
 
 //!
 //! A batch is judged in two stages. The first is pure: frames are decoded, policy is looked up, and
-//! each attempt's places in the source table are computed and touched, so that the batch's cache
+//! each attempt's places in the source table are computed and prefetched, so that the batch's cache
 //! misses overlap. The second charges the attempts in order. Only the second looks at what other
 //! workers share, which is why [`Engine::process_in_turn`] can put parallel workers into one order.
 
@@ -26,13 +26,17 @@ pub use self::{
 use self::stage::{Staged, Terms};
 use crate::{
     policy::{ClassId, Policy},
-    source::SourceTable,
+    source::{SourceTable, pages::prefetch},
     wire::{Link, Service},
 };
 
 /// The sweep looks at one slot of the source table for this many frames, so that its cost is a
 /// fixed small share of the work and never a pause.
 const FRAMES_PER_SWEPT_SLOT: usize = 16;
+
+/// How many frames ahead of decoding a frame's headers are prefetched: about a memory latency's
+/// worth of the quickest frames.
+const FRAMES_AHEAD: usize = 12;
 
 /// Nanoseconds since an epoch of the caller's choice (Unix time in replay).
 pub type Nanos = u64;
@@ -178,12 +182,11 @@ impl Engine {
         assert!(frames.len() <= usize::from(u16::MAX) + 1, "a batch is at most 65,536 frames");
         judgements.clear();
         self.staged.clear();
-        touch_frames(frames);
-        for frame in frames {
-            let verdict = self.stage(frame, judgements);
-            judgements.verdicts.push(verdict);
+        frames.iter().take(FRAMES_AHEAD).for_each(prefetch_headers);
+        for (index, frame) in frames.iter().enumerate() {
+            frames.get(index + FRAMES_AHEAD).map(prefetch_headers);
+            self.stage(frame, judgements);
         }
-        self.touch();
         turn();
         self.judge(frames, judgements);
         for verdict in &judgements.verdicts {
@@ -213,13 +216,16 @@ impl Engine {
     }
 }
 
-/// Loads the first cache line of every frame. These loads don't wait for each other; decoding
-/// frame by frame would, because a mispredicted branch on one frame's bytes stops the loads of
-/// the next.
-#[inline]
-fn touch_frames(frames: &[Frame<'_>]) {
-    let sum = frames.iter().fold(0, |sum, frame| sum ^ frame.bytes.first().copied().unwrap_or(0));
-    std::hint::black_box(sum);
+/// Asks for the cache lines that triage will read: the first, and of a frame as short as a SYN the
+/// second too, where IPv6 has the TCP flags.
+#[inline(always)]
+fn prefetch_headers(frame: &Frame<'_>) {
+    prefetch(frame.bytes);
+    if let Some(second) = frame.bytes.get(64)
+        && frame.bytes.len() <= 128
+    {
+        prefetch(second);
+    }
 }
 
 #[cfg(test)]

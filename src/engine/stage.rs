@@ -2,11 +2,16 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::{Action, Attempt, Direction, Effect, Engine, Frame, Judgements, Reason, Verdict};
 use crate::{
-    policy::{Class, ClassId, Excess, Member, Policy, Role, Rule},
+    policy::{Class, ClassId, Excess, Fallback, Member, Policy, Role, Rule},
     source::{Fingerprint, Limit, Meter, Source},
-    wire::{self, Blemish, Decoded, Link, Segment, Service, Triage},
+    wire::{
+        self, Blemish, Decoded, Link, PlainSegment, Segment, Service, Softwire, TcpFlags, Triage,
+        Vlans,
+    },
 };
 
 /// A rule in the source table's terms.
@@ -73,33 +78,90 @@ pub(super) enum StagedRuling {
     Charge { source: Source, limit: Limit, meter: Meter },
 }
 
+/// A mail segment as judging sees it. What only few ask for stays in the frame.
+#[derive(Clone, Copy)]
+struct Sight {
+    source: IpAddr,
+    destination: IpAddr,
+    softwire: Option<Softwire>,
+    ports: (u16, u16),
+    sequence: u32,
+    flags: TcpFlags,
+    blemish: Option<Blemish>,
+}
+
+impl Sight {
+    /// Out of a frame that triage knew. All of it stays in registers, which is why it is not made
+    /// by way of a [`Segment`].
+    #[inline(always)]
+    fn of_plain(plain: &PlainSegment, frame: &[u8]) -> Self {
+        let (source, destination) = plain.addresses(frame);
+        Self {
+            source,
+            destination,
+            softwire: None,
+            ports: (plain.source_port, plain.destination_port),
+            sequence: plain.sequence,
+            flags: plain.flags,
+            blemish: None,
+        }
+    }
+
+    const fn of_segment(segment: &Segment) -> Self {
+        Self {
+            source: segment.source,
+            destination: segment.destination,
+            softwire: segment.softwire,
+            ports: (segment.source_port, segment.destination_port),
+            sequence: segment.sequence,
+            flags: segment.flags,
+            blemish: segment.blemish,
+        }
+    }
+
+    /// Who answers for it when it leaves: [`Segment::charged`].
+    #[inline(always)]
+    fn charged(&self) -> IpAddr {
+        self.softwire.map_or(self.source, |softwire| softwire.source)
+    }
+
+    #[inline(always)]
+    fn outer_destination(&self) -> IpAddr {
+        self.softwire.map_or(self.destination, |softwire| softwire.destination)
+    }
+}
+
 impl Engine {
-    /// Decodes one frame. Attempts are pushed to `judgements` and staged; their verdict is filled
-    /// in by the judging stage.
+    /// Decodes one frame and pushes its verdict. An attempt is staged, and its verdict filled in by
+    /// the judging stage.
     #[inline]
-    pub(super) fn stage(&mut self, frame: &Frame<'_>, judgements: &mut Judgements) -> Verdict {
+    pub(super) fn stage(&mut self, frame: &Frame<'_>, judgements: &mut Judgements) {
         if frame.link == Link::Ethernet {
             match wire::triage(frame.bytes) {
-                Triage::NotMail => return self.crosses(frame, Reason::NotMail),
+                Triage::NotMail => return self.crosses(frame, Reason::NotMail, judgements),
                 Triage::Mail(plain) => {
-                    return self.segment(frame, &plain.segment(frame.bytes), judgements);
+                    let sight = Sight::of_plain(&plain, frame.bytes);
+                    return self.segment(frame, &sight, || plain.vlans(frame.bytes), judgements);
                 }
                 Triage::Unsure => {}
             }
         }
-        self.decode(frame, judgements)
+        self.decode(frame, judgements);
     }
 
-    #[cold]
-    fn decode(&mut self, frame: &Frame<'_>, judgements: &mut Judgements) -> Verdict {
+    #[inline(never)]
+    fn decode(&mut self, frame: &Frame<'_>, judgements: &mut Judgements) {
         let policy = &self.policy;
         let decoded = wire::decode(frame.bytes, frame.wire_length, frame.link, &|address| {
-            matches!(policy.role(address), Role::Concentrator)
+            policy.is_concentrator(address)
         });
         match decoded {
-            Decoded::Crosses(crossing) => self.crosses(frame, crossing.into()),
-            Decoded::Unreadable => self.crosses(frame, Reason::Unreadable),
-            Decoded::Segment(segment) => self.segment(frame, &segment, judgements),
+            Decoded::Crosses(crossing) => self.crosses(frame, crossing.into(), judgements),
+            Decoded::Unreadable => self.crosses(frame, Reason::Unreadable, judgements),
+            Decoded::Segment(segment) => {
+                let sight = Sight::of_segment(&segment);
+                self.segment(frame, &sight, || segment.vlans, judgements);
+            }
             Decoded::Evasion(evasion) => {
                 let direction = self.direction(frame);
                 let subscriber = evasion.endpoints.and_then(|(source, destination)| {
@@ -109,26 +171,46 @@ impl Engine {
                     })
                 });
                 let class = subscriber.map(|member| member.class);
-                self.verdict(evasion.fault.into(), direction, class)
+                self.decided(evasion.fault.into(), direction, class, judgements);
             }
         }
     }
 
-    /// The verdict for a frame that is nobody's business.
+    /// Pushes the verdict for a frame that is nobody's business.
     #[inline]
-    fn crosses(&self, frame: &Frame<'_>, reason: Reason) -> Verdict {
-        let direction = match frame.direction {
-            Some(direction) => direction,
-            None => self.direction(frame),
-        };
-        Verdict {
+    fn crosses(&self, frame: &Frame<'_>, reason: Reason, judgements: &mut Judgements) {
+        judgements.verdicts.push(Verdict {
             action: Action::Forward,
             reason,
-            direction,
+            direction: match frame.direction {
+                Some(direction) => direction,
+                None => self.direction(frame),
+            },
             observed: false,
             class: None,
             attempt: None,
-        }
+        });
+    }
+
+    /// Pushes the verdict that a reason leads to where no window is asked.
+    #[inline]
+    fn decided(
+        &self,
+        reason: Reason,
+        direction: Direction,
+        class: Option<ClassId>,
+        judgements: &mut Judgements,
+    ) {
+        let observe = class.map_or(self.policy.observe(), |class| self.terms(class).observe);
+        let refused = reason.effect() != Effect::Forward;
+        judgements.verdicts.push(Verdict {
+            action: if refused && !observe { Action::Drop } else { Action::Forward },
+            reason,
+            direction,
+            observed: refused && observe,
+            class,
+            attempt: None,
+        });
     }
 
     /// Which way a frame travels: as its port says, else as the pools say.
@@ -154,62 +236,60 @@ impl Engine {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn segment(
         &mut self,
         frame: &Frame<'_>,
-        segment: &Segment,
+        sight: &Sight,
+        vlans: impl FnOnce() -> Vlans,
         judgements: &mut Judgements,
-    ) -> Verdict {
-        let outer_destination =
-            segment.softwire.map_or(segment.destination, |softwire| softwire.destination);
-        let direction = frame
-            .direction
-            .unwrap_or_else(|| self.direction_between(segment.charged(), outer_destination));
-        match direction {
-            Direction::Outbound => self.outbound(segment, judgements),
-            Direction::Inbound => self.inbound(segment, outer_destination),
+    ) {
+        let direction = frame.direction.unwrap_or_else(|| {
+            self.direction_between(sight.charged(), sight.outer_destination())
+        });
+        match (direction, Service::of_port(sight.ports.1)) {
+            (Direction::Outbound, Some(service)) => {
+                self.outbound(sight, service, vlans, judgements);
+            }
+            (Direction::Outbound, None) => self.answer(sight, judgements),
+            (Direction::Inbound, service) => self.inbound(sight, service, judgements),
         }
     }
 
-    /// A mail segment that leaves the access network.
-    #[inline]
-    fn outbound(&mut self, segment: &Segment, judgements: &mut Judgements) -> Verdict {
+    /// A segment that leaves the access network for a mail port.
+    #[inline(always)]
+    fn outbound(
+        &mut self,
+        sight: &Sight,
+        service: Service,
+        vlans: impl FnOnce() -> Vlans,
+        judgements: &mut Judgements,
+    ) {
         let direction = Direction::Outbound;
-        let role = self.policy.role(segment.charged());
-        let Some(service) = Service::of_port(segment.destination_port) else {
-            let class = match role {
-                Role::Subscriber(member) => Some(member.class),
-                _ => None,
-            };
-            return self.verdict(Reason::MailSegment, direction, class);
-        };
-        let member = match role {
+        let member = match self.policy.role(sight.charged()) {
             Role::Subscriber(member) => member,
             Role::Relay | Role::Concentrator => {
-                return self.verdict(Reason::MailSegment, direction, None);
+                return self.decided(Reason::MailSegment, direction, None, judgements);
             }
-            Role::Stranger => return self.verdict(self.stranger(), direction, None),
+            Role::Stranger => return self.decided(self.stranger(), direction, None, judgements),
         };
         let class = Some(member.class);
-        if member.vlans.is_some_and(|vlans| !segment.vlans.as_slice().starts_with(vlans)) {
-            return self.verdict(Reason::WrongVlan, direction, class);
+        if member.vlans.is_some_and(|expected| !carries(&vlans(), expected)) {
+            return self.decided(Reason::WrongVlan, direction, class, judgements);
         }
-        let relay = self.policy.is_relay(segment.destination);
+        let relay = self.policy.is_relay(sight.destination);
         let (meter, ruling) = self.terms(member.class).ruling(service, relay);
-        if !segment.flags.is_attempt() {
+        if !sight.flags.is_attempt() {
             let reason = match ruling {
                 Ruling::Block => blocked(service),
                 _ => Reason::MailSegment,
             };
-            return self.verdict(reason, direction, class);
+            return self.decided(reason, direction, class, judgements);
         }
-        if segment.blemish == Some(Blemish::BadIpv4Checksum) {
-            return self.verdict(Reason::BadIpv4Checksum, direction, class);
+        if sight.blemish == Some(Blemish::BadIpv4Checksum) {
+            return self.decided(Reason::BadIpv4Checksum, direction, class, judgements);
         }
-        let staged = self.staged(segment, member.key, service, meter, ruling);
-        let attempt = judgements.attempts.len() as u16;
-        self.staged.push(staged);
+        self.staged.push(self.prepare(sight, member.key, service, meter, ruling));
         judgements.attempts.push(Attempt {
             frame: judgements.verdicts.len() as u16,
             key: member.key,
@@ -220,26 +300,29 @@ impl Engine {
             retransmission: false,
         });
         // Whatever it says is replaced by the judging stage, except for whose attempt it is.
-        Verdict {
+        judgements.verdicts.push(Verdict {
             action: Action::Forward,
             reason: Reason::Admitted,
             direction,
             observed: false,
             class,
-            attempt: Some(attempt),
-        }
+            attempt: Some((judgements.attempts.len() - 1) as u16),
+        });
     }
 
-    #[inline]
-    fn staged(
+    /// What judging will need of an attempt; the source table's lines are asked for already.
+    #[inline(always)]
+    fn prepare(
         &self,
-        segment: &Segment,
-        key: ipnet::IpNet,
+        sight: &Sight,
+        key: IpNet,
         service: Service,
         meter: Meter,
         ruling: Ruling,
     ) -> Staged {
-        let ruling = match (segment.blemish, ruling) {
+        let fingerprint = self.fingerprint(sight);
+        self.sources.prefetch_recent(fingerprint);
+        let ruling = match (sight.blemish, ruling) {
             (Some(blemish), _) => StagedRuling::Decided(blemish.into()),
             (None, Ruling::Block) => StagedRuling::Decided(blocked(service)),
             (None, Ruling::Allow) if meter == Meter::Relay => {
@@ -248,71 +331,76 @@ impl Engine {
             (None, Ruling::Allow) => StagedRuling::Decided(Reason::Allowed),
             (None, Ruling::Limit(limit)) => {
                 let source = self.sources.source(key, meter, limit);
+                self.sources.prefetch_source(source);
                 StagedRuling::Charge { source, limit, meter }
             }
         };
-        Staged { fingerprint: self.fingerprint(segment), ruling }
+        Staged { fingerprint, ruling }
     }
 
     /// Hashes what makes two SYNs the same: addresses, ports and sequence number, in a softwire
     /// also whose it is. A SYN with a blemish is never taken for its clean twin.
-    #[inline]
-    fn fingerprint(&self, segment: &Segment) -> Fingerprint {
-        let ports = u64::from(segment.source_port) << 16 | u64::from(segment.destination_port);
-        let blemish = segment.blemish.map_or(0, |blemish| blemish as u64 + 1);
-        let rest = ports << 32 | u64::from(segment.sequence);
-        if segment.softwire.is_none()
-            && let (IpAddr::V4(source), IpAddr::V4(destination)) =
-                (segment.source, segment.destination)
-        {
-            let addresses =
-                u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits());
-            return self.sources.fingerprint(&[addresses, rest, blemish]);
+    #[inline(always)]
+    fn fingerprint(&self, sight: &Sight) -> Fingerprint {
+        let (from, to) = sight.ports;
+        let numbers =
+            u64::from(from) << 48 | u64::from(to) << 32 | u64::from(sight.sequence);
+        let blemish = sight.blemish.map_or(0, |blemish| blemish as u64 + 1);
+        match (sight.source, sight.destination, sight.softwire) {
+            (IpAddr::V4(source), IpAddr::V4(destination), None) => {
+                let addresses =
+                    u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits());
+                self.sources.fingerprint(&[addresses, numbers, blemish])
+            }
+            (source, destination, softwire) => {
+                let ([s1, s0], [d1, d0]) = (words(source), words(destination));
+                let [o1, o0] = softwire.map_or([0, 0], |softwire| words(softwire.source));
+                self.sources.fingerprint(&[s1, s0, d1, d0, numbers, blemish | o1, o0])
+            }
         }
-        let [s1, s0] = words(segment.source);
-        let [d1, d0] = words(segment.destination);
-        let [o1, o0] = segment.softwire.map_or([0, 0], |softwire| words(softwire.source));
-        self.sources.fingerprint(&[s1, s0, d1, d0, rest, blemish, o1, o0])
+    }
+
+    /// A segment that leaves the access network from a mail port.
+    fn answer(&self, sight: &Sight, judgements: &mut Judgements) {
+        let class = self.member(sight.charged()).map(|member| member.class);
+        self.decided(Reason::MailSegment, Direction::Outbound, class, judgements);
     }
 
     /// A mail segment that comes from the internet.
-    fn inbound(&self, segment: &Segment, outer_destination: IpAddr) -> Verdict {
-        let direction = Direction::Inbound;
-        let class = self.member(outer_destination).map(|member| member.class);
-        let from_smtp = Service::of_port(segment.source_port) == Some(Service::Smtp);
-        let reason = match class {
-            Some(class)
-                if from_smtp
-                    && matches!(self.terms(class).smtp, Ruling::Block)
-                    && !self.policy.is_relay(segment.source) =>
-            {
-                Reason::SmtpReplyBlocked
-            }
-            _ if Service::of_port(segment.destination_port).is_some() => Reason::InboundMail,
-            _ => Reason::MailSegment,
+    fn inbound(&self, sight: &Sight, service: Option<Service>, judgements: &mut Judgements) {
+        let class = self.member(sight.outer_destination()).map(|member| member.class);
+        let closed = class.is_some_and(|class| matches!(self.terms(class).smtp, Ruling::Block));
+        let from_smtp = Service::of_port(sight.ports.0) == Some(Service::Smtp);
+        let reason = if closed && from_smtp && !self.policy.is_relay(sight.source) {
+            Reason::SmtpReplyBlocked
+        } else if service.is_some() {
+            Reason::InboundMail
+        } else {
+            Reason::MailSegment
         };
-        self.verdict(reason, direction, class)
+        self.decided(reason, Direction::Inbound, class, judgements);
     }
 
     fn stranger(&self) -> Reason {
         match self.policy.strangers() {
-            crate::policy::Fallback::Forward => Reason::StrangerForwarded,
-            crate::policy::Fallback::Drop => Reason::Stranger,
+            Fallback::Forward => Reason::StrangerForwarded,
+            Fallback::Drop => Reason::Stranger,
         }
     }
 
+    #[inline(always)]
     pub(super) fn terms(&self, class: ClassId) -> &Terms {
         &self.terms[usize::from(class.0)]
     }
+}
 
-    /// What a reason does to a frame that is not a charged attempt.
-    #[inline]
-    fn verdict(&self, reason: Reason, direction: Direction, class: Option<ClassId>) -> Verdict {
-        let observe = class.map_or(self.policy.observe(), |class| self.terms(class).observe);
-        let refused = reason.effect() != Effect::Forward;
-        let action = if refused && !observe { Action::Drop } else { Action::Forward };
-        let observed = refused && observe;
-        Verdict { action, reason, direction, observed, class, attempt: None }
+/// Whether a frame came through its pool's VLANs: none at all where the pool says so, else at
+/// least these, outermost first (a customer may tag further within).
+fn carries(seen: &Vlans, expected: &[u16]) -> bool {
+    if expected.is_empty() {
+        seen.as_slice().is_empty()
+    } else {
+        seen.as_slice().starts_with(expected)
     }
 }
 

@@ -210,6 +210,13 @@ impl Policy {
         matches!(self.entries.get(self.map.get(address) as usize), Some(Entry::Relay))
     }
 
+    /// Whether an address is one of the provider's own softwire concentrators'.
+    #[inline]
+    #[must_use]
+    pub fn is_concentrator(&self, address: IpAddr) -> bool {
+        matches!(self.entries.get(self.map.get(address) as usize), Some(Entry::Concentrator))
+    }
+
     #[cold]
     fn vlans_of(&self, pool: u32) -> Option<&[u16]> {
         self.pools.get(pool as usize)?.vlans.as_deref()

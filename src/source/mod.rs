@@ -113,12 +113,16 @@ impl SourceTable {
         Fingerprint(self.hash(words))
     }
 
-    /// Loads the cache lines that [`Self::admit`] and [`Self::recall`] begin with, so
-    /// that a batch's misses overlap. The value means nothing.
+    /// Asks for the cache line that [`Self::admit`] begins with.
     #[inline]
-    #[must_use]
-    pub fn touch(&self, source: Source, fingerprint: Fingerprint) -> u64 {
-        self.table.touch(source.0) ^ self.recent.touch(fingerprint.0)
+    pub fn prefetch_source(&self, source: Source) {
+        self.table.prefetch(source.0);
+    }
+
+    /// Asks for the cache line that [`Self::recall`] reads.
+    #[inline]
+    pub fn prefetch_recent(&self, fingerprint: Fingerprint) {
+        self.recent.prefetch(fingerprint.0);
     }
 
     /// Charges an attempt at `now` (nanoseconds) to `source`.

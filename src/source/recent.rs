@@ -8,7 +8,7 @@
 //! attempt's memory, never a wrong one.
 
 use super::{
-    pages::huge_array,
+    pages::{huge_array, prefetch},
     sync::{AtomicU64, Ordering},
 };
 
@@ -110,8 +110,8 @@ impl Recent {
     }
 
     #[inline]
-    pub fn touch(&self, fingerprint: u64) -> u64 {
-        self.bucket(fingerprint).0[0].load(Ordering::Relaxed)
+    pub fn prefetch(&self, fingerprint: u64) {
+        prefetch(self.bucket(fingerprint));
     }
 
     #[inline]

@@ -25,7 +25,7 @@
 //! identity was checked, so it fails if the word has passed on since.
 
 use super::{
-    pages::huge_array,
+    pages::{huge_array, prefetch},
     sync::{AtomicU32, AtomicU64, AtomicU128, AtomicUsize, Ordering, fence},
     window::{Limit, Window},
 };
@@ -168,10 +168,10 @@ impl Table {
         self.live.load(Ordering::Acquire)
     }
 
-    /// Loads the line a look-up of `hash` begins with; the caller uses the value for nothing.
+    /// Asks for the line a look-up of `hash` begins with.
     #[inline]
-    pub fn touch(&self, hash: u64) -> u64 {
-        self.slots[self.home(hash)].identity.load(Ordering::Relaxed)
+    pub fn prefetch(&self, hash: u64) {
+        prefetch(&self.slots[self.home(hash)]);
     }
 
     /// Charges one attempt at `now` to the source's share of its limit.
