@@ -25,8 +25,8 @@ use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use lychgate::{
     engine::{Direction, Engine, Frame, Judgements},
     policy::Policy,
-    source::SourceTable,
-    synth::profile::{Frames, profile_mixed, profile_policy, profile_syn},
+    source::{SourceTable, pages::huge_array},
+    synth::profile::{self, profile_mixed, profile_policy, profile_syn},
     wire::Link,
 };
 
@@ -61,16 +61,50 @@ fn main() {
         if options.profile.as_deref().is_some_and(|only| only != name) {
             continue;
         }
-        let frames = match name {
+        let frames = Frames::aligned(&match name {
             "mixed" => profile_mixed(1, options.frames),
             _ => profile_syn(1, options.frames, options.sources),
-        };
+        });
         if options.instructions {
             let mut judge = Judge::new();
             black_box(judge.run(&frames, 0..frames.len()));
         } else {
             compare(name, &frames, options.rounds);
         }
+    }
+}
+
+/// Frames as a NIC lays them down: each begins on a cache line.
+struct Frames {
+    bytes: Box<[u8]>,
+    /// Start and length of each frame.
+    places: Vec<(u32, u32)>,
+}
+
+impl Frames {
+    const LINE: usize = 64;
+
+    fn aligned(frames: &profile::Frames) -> Self {
+        let octets: usize = frames.iter().map(|frame| frame.len().next_multiple_of(Self::LINE)).sum();
+        let mut bytes = huge_array::<u8>(octets + Self::LINE);
+        let mut start = bytes.as_ptr().align_offset(Self::LINE);
+        let mut places = Vec::with_capacity(frames.len());
+        for frame in frames.iter() {
+            bytes[start..][..frame.len()].copy_from_slice(frame);
+            places.push((start as u32, frame.len() as u32));
+            start += frame.len().next_multiple_of(Self::LINE);
+        }
+        Self { bytes, places }
+    }
+
+    fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    #[inline]
+    fn get(&self, index: usize) -> &[u8] {
+        let (start, length) = self.places[index];
+        &self.bytes[start as usize..][..length as usize]
     }
 }
 
@@ -145,11 +179,11 @@ fn half_of(frames: &Frames, half: usize) -> std::ops::Range<usize> {
 
 /// A record of a cache line, as the source table's.
 #[repr(align(64))]
-#[derive(Clone)]
+#[derive(Default)]
 struct Record([u64; 8]);
 
-fn records() -> Vec<Record> {
-    (0..RECORDS as u64).map(|n| Record([n; 8])).collect()
+fn records() -> Box<[Record]> {
+    huge_array(RECORDS)
 }
 
 /// Batches as the engine's: all frames are touched, then all records, so that misses overlap.

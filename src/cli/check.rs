@@ -10,13 +10,13 @@ use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
 use ipnet::IpNet;
 use serde::Serialize;
 
-use crate::policy::{
-    Class, Diagnostics, Excess, Fallback, Limit, Policy, Pool, Progress, Rule, Severity,
-    window_text,
+use crate::{
+    policy::{
+        Class, Diagnostics, Excess, Fallback, Limit, Policy, Pool, Progress, Rule, Severity,
+        window_text,
+    },
+    source::OCTETS_PER_SOURCE,
 };
-
-/// Octets of the source table for one source, all in.
-const OCTETS_PER_SOURCE: u64 = 96;
 
 /// Checks a policy file and its lists, and says what they mean.
 ///
@@ -205,7 +205,7 @@ impl<'a> Facts<'a> {
             concentrators: policy.concentrators(),
             sources: SourceFacts {
                 capacity: policy.capacity(),
-                octets: policy.capacity() as u64 * OCTETS_PER_SOURCE,
+                octets: (policy.capacity() * OCTETS_PER_SOURCE) as u64,
                 full: fallback(policy.full()),
                 strangers: fallback(policy.strangers()),
             },

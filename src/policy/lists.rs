@@ -125,7 +125,7 @@ impl Lists<'_> {
                 Some(columns) => {
                     rows += 1;
                     self.csv_row(&row, columns);
-                    if rows % ROWS_PER_PROGRESS == 0 {
+                    if rows.is_multiple_of(ROWS_PER_PROGRESS) {
                         self.tell(path, rows, end, octets.len());
                     }
                 }
@@ -192,7 +192,7 @@ impl Lists<'_> {
             }
             rows += 1;
             self.json_row(spot, line);
-            if rows % ROWS_PER_PROGRESS == 0 {
+            if rows.is_multiple_of(ROWS_PER_PROGRESS) {
                 self.tell(path, rows, start, octets.len());
             }
         }

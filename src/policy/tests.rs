@@ -1,9 +1,15 @@
 //! What a policy says about addresses, and what loading refuses.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    hint::black_box,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use ipnet::IpNet;
 use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 use super::{ClassId, Diagnostics, Excess, Fallback, Limit, Policy, Role, Rule, Severity};
 
@@ -272,5 +278,35 @@ proptest! {
             prop_assert!(diagnostics.count(Severity::Error) > 0);
             prop_assert!(!diagnostics.render(false).is_empty());
         }
+    }
+}
+
+/// `cargo test --release --lib roles_per_second -- --ignored --nocapture`
+#[test]
+#[ignore = "prints figures; run it in release"]
+fn roles_per_second() {
+    let policy = policy(EXAMPLE);
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let v4 = |net: u32, host: u32| IpAddr::from((net | host).to_be_bytes());
+    let v6 = |net: u128, host: u128| IpAddr::from((net << 64 | host >> 40).to_be_bytes());
+    let sources: Vec<IpAddr> = (0..1 << 16)
+        .map(|_| match random.random_range(0..3) {
+            0 => v4(0xcb00_7100, random.random_range(0..256)),
+            1 => v4(0xc633_6400, random.random_range(0..256)),
+            _ => v6(0x2001_0db8_0200_0000, random.random()),
+        })
+        .collect();
+    let servers: Vec<IpAddr> = (0..1 << 16).map(|_| v4(0, random.random())).collect();
+    for (name, addresses) in [("subscribers", &sources), ("any IPv4 address", &servers)] {
+        let mut best = f64::MAX;
+        for _ in 0..9 {
+            let started = Instant::now();
+            addresses.iter().for_each(|&address| {
+                black_box(policy.role(address));
+            });
+            let nanos = started.elapsed().as_nanos() as f64 / addresses.len() as f64;
+            best = best.min(nanos);
+        }
+        println!("role of {name}: {best:.2} ns");
     }
 }

@@ -123,7 +123,7 @@ pub fn window_text(window: Duration) -> String {
     let units = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
     let exact = units
         .iter()
-        .find(|(unit, _)| seconds >= *unit && seconds % unit == 0);
+        .find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
     exact.map_or_else(
         || format!("{seconds}s"),
         |(unit, name)| format!("{}{name}", seconds / unit),

@@ -11,6 +11,7 @@
 //! A *source* here is a subscriber and a [`Meter`]: what a subscriber sends to the relays and what
 //! it sends to strangers are limited apart, so each has its own record and its own cache line.
 
+pub mod pages;
 mod recent;
 mod sync;
 mod table;

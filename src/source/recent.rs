@@ -7,7 +7,10 @@
 //! or double an entry of it: a 4-tuple always comes to the same worker, so that is some other
 //! attempt's memory, never a wrong one.
 
-use super::sync::{AtomicU64, Ordering};
+use super::{
+    pages::huge_array,
+    sync::{AtomicU64, Ordering},
+};
 
 /// How long a SYN is remembered.
 pub(super) const LIFETIME_S: u64 = 128;
@@ -91,7 +94,7 @@ impl Recent {
     /// Room for `entries` attempts (at least one bucket's).
     pub fn new(entries: usize) -> Self {
         let buckets = (entries / WAYS).max(1);
-        Self { buckets: (0..buckets).map(|_| Bucket::default()).collect() }
+        Self { buckets: huge_array(buckets) }
     }
 
     #[cfg(all(test, not(loom)))]

@@ -25,6 +25,7 @@
 //! identity was checked, so it fails if the word has passed on since.
 
 use super::{
+    pages::huge_array,
     sync::{AtomicU32, AtomicU64, AtomicU128, AtomicUsize, Ordering, fence},
     window::{Limit, Window},
 };
@@ -151,7 +152,7 @@ impl Table {
     pub fn new(capacity: usize, slots: usize) -> Self {
         debug_assert!(slots >= capacity && capacity > 0);
         Self {
-            slots: (0..slots).map(|_| Slot::default()).collect(),
+            slots: huge_array(slots),
             capacity,
             live: AtomicUsize::new(0),
             sweep_cursor: AtomicUsize::new(0),

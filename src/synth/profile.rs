@@ -134,7 +134,7 @@ subscriber_prefix = 56
 class = "residential"
 
 [sources]
-capacity = 2097152
+capacity = 1048576
 "#
 }
 
