@@ -74,7 +74,7 @@ impl BarChart {
     pub fn over_time(series: &Series, width: f64, height: f64) -> Option<Self> {
         let series = series.at_most(BARS_MAX);
         let step = series.width();
-        let every = series.iter().len().div_ceil(TIMES_MAX).max(1);
+        let every = columns_per_tick(series.iter().len(), step);
         let columns: Vec<_> = series
             .iter()
             .map(|(start, bucket)| Column {
@@ -160,6 +160,18 @@ impl BarChart {
     }
 }
 
+/// How many columns of this width stand between two written moments: whole seconds, if it is more
+/// than one.
+fn columns_per_tick(columns: usize, width: u64) -> usize {
+    const SECOND: u64 = 1_000_000_000;
+    let fewest = columns.div_ceil(TIMES_MAX).max(1);
+    let is_readable = |count: &usize| {
+        let gap = width * *count as u64;
+        gap < SECOND || gap.is_multiple_of(SECOND)
+    };
+    (fewest..fewest + 1000).find(is_readable).unwrap_or(fewest)
+}
+
 /// The axis' upper end and ticks at round numbers, at most five.
 fn vertical_axis(peak: u64, height: f64) -> (u64, Vec<Tick>) {
     let step = round_numbers()
@@ -226,6 +238,15 @@ mod tests {
             assert_eq!((end, axis.len()), (top, ticks), "peak {peak}");
             assert_eq!((axis[0].at, axis[ticks - 1].at), (100.0, 0.0));
         }
+    }
+
+    #[test]
+    fn moments_below_the_axis_are_whole_seconds_or_less_than_one_apart() {
+        let half = 500_000_000;
+        assert_eq!(columns_per_tick(25, half), 6, "3 s rather than 2.5 s");
+        assert_eq!(columns_per_tick(25, half / 50), 5, "50 ms");
+        assert_eq!(columns_per_tick(1, 10 * half), 1);
+        assert_eq!(columns_per_tick(0, half), 1);
     }
 
     #[test]
