@@ -192,14 +192,21 @@ impl<W: Word> Trie<W> {
         if !address.agrees(self.shared, self.shared_mask) {
             return NOTHING;
         }
-        let Some(path) = self.root.get(address.bits(self.shared_length, self.root_bits)) else {
+        let Some(path) = self
+            .root
+            .get(address.bits(self.shared_length, self.root_bits))
+        else {
             return NOTHING;
         };
         let slot = path.slot(address);
         if slot & LEAF != 0 {
             return slot & !LEAF;
         }
-        self.descend(address, self.shared_length + self.root_bits + path.length, slot)
+        self.descend(
+            address,
+            self.shared_length + self.root_bits + path.length,
+            slot,
+        )
     }
 
     /// Follows slots from the bit `start` on until one holds a value. It ends because everything

@@ -129,7 +129,10 @@ impl SourceTable {
     #[inline]
     pub fn admit(&self, source: Source, limit: Limit, now: u64) -> Admission {
         for lane in 0..limit.lanes() {
-            match self.table.admit(self.lane(source, lane), limit, limit.share(lane), now) {
+            match self
+                .table
+                .admit(self.lane(source, lane), limit, limit.share(lane), now)
+            {
                 Admission::Refused => {}
                 decided => return decided,
             }
@@ -165,7 +168,11 @@ impl SourceTable {
     }
 
     fn lane(&self, source: Source, lane: u16) -> u64 {
-        if lane == 0 { source.0 } else { self.hash(&[source.0, u64::from(lane)]) }
+        if lane == 0 {
+            source.0
+        } else {
+            self.hash(&[source.0, u64::from(lane)])
+        }
     }
 
     #[inline]

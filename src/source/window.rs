@@ -40,13 +40,20 @@ impl Limit {
     #[must_use]
     pub fn new(connections: u16, window: Duration) -> Self {
         let window_s = u32::try_from(window.as_secs()).unwrap_or(u32::MAX);
-        Self { connections: connections.max(1), ..Self::of_window(window_s) }
+        Self {
+            connections: connections.max(1),
+            ..Self::of_window(window_s)
+        }
     }
 
     /// A limit of which only the window matters.
     pub(super) const fn of_window(window_s: u32) -> Self {
         let window_s = if window_s == 0 { 1 } else { window_s };
-        Self { connections: 1, window_s, part_ns: window_s as u64 * (1_000_000_000 / PARTS) }
+        Self {
+            connections: 1,
+            window_s,
+            part_ns: window_s as u64 * (1_000_000_000 / PARTS),
+        }
     }
 
     /// Attempts per window.
@@ -156,7 +163,11 @@ impl Window {
     #[must_use]
     pub const fn admit(self, part: u32, share: u16) -> Option<Self> {
         let now = self.at(part);
-        if now.admitted() < share { Some(Self(now.0 + 1)) } else { None }
+        if now.admitted() < share {
+            Some(Self(now.0 + 1))
+        } else {
+            None
+        }
     }
 
     /// Whether nothing would be lost if the word were cleared at `part`.
@@ -184,7 +195,10 @@ mod tests {
 
     impl Log {
         fn since(&self, start: u64, end: u64) -> usize {
-            self.0.iter().filter(|&&time| time > start && time <= end).count()
+            self.0
+                .iter()
+                .filter(|&&time| time > start && time <= end)
+                .count()
         }
     }
 
@@ -222,10 +236,16 @@ mod tests {
             if lanes.admit(now) {
                 admitted.0.push(now);
                 let recent = admitted.since(now.saturating_sub(window), now);
-                assert!(recent <= limit.connections().into(), "{recent} in a window at {now}");
+                assert!(
+                    recent <= limit.connections().into(),
+                    "{recent} in a window at {now}"
+                );
             } else {
                 let asked_recently = asked.since(now.saturating_sub(window / 8 * 9), now);
-                assert!(asked_recently > limit.connections().into(), "refused needlessly at {now}");
+                assert!(
+                    asked_recently > limit.connections().into(),
+                    "refused needlessly at {now}"
+                );
             }
         }
     }
@@ -261,9 +281,15 @@ mod tests {
         for _ in 0..10 {
             assert!(lanes.admit(500_000_000));
         }
-        assert!(!lanes.admit(8_500_000_000), "a whole window after the burst at most");
+        assert!(
+            !lanes.admit(8_500_000_000),
+            "a whole window after the burst at most"
+        );
         assert!(!lanes.admit(8_999_999_999));
-        assert!(lanes.admit(9_000_000_000), "the burst's part is out of sight");
+        assert!(
+            lanes.admit(9_000_000_000),
+            "the burst's part is out of sight"
+        );
     }
 
     #[test]
