@@ -32,11 +32,11 @@ use crate::{
 
 /// The sweep looks at one slot of the source table for this many frames, so that its cost is a
 /// fixed small share of the work and never a pause.
-const FRAMES_PER_SWEPT_SLOT: usize = 16;
+const FRAMES_PER_SWEPT_SLOT: usize = 64;
 
 /// How many frames ahead of decoding a frame's headers are prefetched: about a memory latency's
 /// worth of the quickest frames.
-const FRAMES_AHEAD: usize = 12;
+const FRAMES_AHEAD: usize = 24;
 
 /// Nanoseconds since an epoch of the caller's choice (Unix time in replay).
 pub type Nanos = u64;

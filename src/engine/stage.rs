@@ -367,19 +367,28 @@ impl Engine {
     #[inline(always)]
     fn fingerprint(&self, sight: &Sight) -> Fingerprint {
         let (from, to) = sight.ports;
-        let numbers = u64::from(from) << 48 | u64::from(to) << 32 | u64::from(sight.sequence);
-        let blemish = sight.blemish.map_or(0, |blemish| blemish as u64 + 1);
-        match (sight.source, sight.destination, sight.softwire) {
-            (IpAddr::V4(source), IpAddr::V4(destination), None) => {
+        let numbers = u128::from(from) << 48 | u128::from(to) << 32 | u128::from(sight.sequence);
+        match (
+            sight.source,
+            sight.destination,
+            sight.softwire,
+            sight.blemish,
+        ) {
+            (IpAddr::V4(source), IpAddr::V4(destination), None, None) => {
                 let addresses =
-                    u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits());
-                self.sources.fingerprint(&[addresses, numbers, blemish])
+                    u128::from(source.to_bits()) << 96 | u128::from(destination.to_bits()) << 64;
+                self.sources.fingerprint(&[addresses | numbers])
             }
-            (source, destination, softwire) => {
-                let ([s1, s0], [d1, d0]) = (words(source), words(destination));
-                let [o1, o0] = softwire.map_or([0, 0], |softwire| words(softwire.source));
+            (IpAddr::V6(source), IpAddr::V6(destination), None, None) => {
+                let (source, destination) = (source.to_bits(), destination.to_bits());
+                self.sources.fingerprint(&[source, destination, numbers])
+            }
+            (source, destination, softwire, blemish) => {
+                let outer = softwire.map_or(0, |softwire| bits(softwire.source));
+                let blemish = blemish.map_or(0, |blemish| blemish as u128 + 1);
+                let numbers = blemish << 64 | numbers;
                 self.sources
-                    .fingerprint(&[s1, s0, d1, d0, numbers, blemish | o1, o0])
+                    .fingerprint(&[bits(source), bits(destination), numbers, outer])
             }
         }
     }
@@ -437,10 +446,9 @@ const fn blocked(service: Service) -> Reason {
     }
 }
 
-fn words(address: IpAddr) -> [u64; 2] {
-    let bits = match address {
-        IpAddr::V4(address) => u128::from(address.to_bits()),
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
         IpAddr::V6(address) => address.to_bits(),
-    };
-    [(bits >> 64) as u64, bits as u64]
+    }
 }
