@@ -15,7 +15,7 @@
 //! | `contract` | what holds for any bytes at all, for property tests and fuzzing |
 //!
 //! Nothing here allocates (except [`layers`], which writes text) and nothing here panics, whatever
-//! the bytes are. [`triage`] and [`decode`] agree on every frame that [`triage`] decides.
+//! the bytes are. [`triage()`] and [`decode`] agree on every frame that [`triage()`] decides.
 //! TCP checksums are never looked at: offloads leave them unfinished on perfectly good segments.
 
 mod contract;
