@@ -326,9 +326,12 @@ fn every_option_that_a_page_shows_exists() {
                 page.display()
             );
             let help = String::from_utf8(help.stdout).expect("UTF-8");
+            let known: HashSet<&str> = help
+                .split(|c: char| c != '-' && !c.is_ascii_alphanumeric())
+                .collect();
             for option in words.filter(|word| word.starts_with("--")) {
                 assert!(
-                    help.contains(option),
+                    known.contains(option),
                     "{}: {subcommand} has no {option}",
                     page.display()
                 );
