@@ -11,13 +11,7 @@
 //! cargo bench --bench judge -- --instructions    # one fixed round, for valgrind
 //! ```
 
-use std::{
-    collections::VecDeque,
-    hint::black_box,
-    net::IpAddr,
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::VecDeque, hint::black_box, net::IpAddr, sync::Arc, time::Instant};
 
 use clap::Parser;
 use dashmap::DashMap;
@@ -85,7 +79,10 @@ impl Frames {
     const LINE: usize = 64;
 
     fn aligned(frames: &profile::Frames) -> Self {
-        let octets: usize = frames.iter().map(|frame| frame.len().next_multiple_of(Self::LINE)).sum();
+        let octets: usize = frames
+            .iter()
+            .map(|frame| frame.len().next_multiple_of(Self::LINE))
+            .sum();
         let mut bytes = huge_array::<u8>(octets + Self::LINE);
         let mut start = bytes.as_ptr().align_offset(Self::LINE);
         let mut places = Vec::with_capacity(frames.len());
@@ -122,7 +119,9 @@ fn compare(name: &str, frames: &Frames, rounds: usize) {
             time(frames, || touch_and_record(frames, &records)),
             time(frames, || judge.run(frames, all())),
             time(frames, || naive.run(frames)),
-            time(frames, || on_two_cores(|half| touch(frames, half_of(frames, half)))),
+            time(frames, || {
+                on_two_cores(|half| touch(frames, half_of(frames, half)))
+            }),
             time(frames, || two_workers(&mut workers, frames)),
         ];
         // The first round warms caches and fills tables.
@@ -133,7 +132,10 @@ fn compare(name: &str, frames: &Frames, rounds: usize) {
         }
     }
     let [touch, record, judge, naive, touch_two, judge_two] = samples.map(median);
-    println!("\n{name}: {} frames a round, medians of {rounds} rounds", frames.len());
+    println!(
+        "\n{name}: {} frames a round, medians of {rounds} rounds",
+        frames.len()
+    );
     println!("{:<34}{:>10}{:>16}", "", "ns/frame", "M frames/s");
     for (label, figure) in [
         ("(a) touch", touch),
@@ -174,7 +176,11 @@ fn touch(frames: &Frames, range: std::ops::Range<usize>) -> u64 {
 
 fn half_of(frames: &Frames, half: usize) -> std::ops::Range<usize> {
     let middle = frames.len() / 2;
-    if half == 0 { 0..middle } else { middle..frames.len() }
+    if half == 0 {
+        0..middle
+    } else {
+        middle..frames.len()
+    }
 }
 
 /// A record of a cache line, as the source table's.
@@ -225,7 +231,13 @@ impl Judge {
 
     fn with(policy: Arc<Policy>, sources: Arc<SourceTable>) -> Self {
         let engine = Engine::new(Arc::clone(&policy), Arc::clone(&sources));
-        Self { engine, policy, sources, judgements: Judgements::default(), clock: Instant::now() }
+        Self {
+            engine,
+            policy,
+            sources,
+            judgements: Judgements::default(),
+            clock: Instant::now(),
+        }
     }
 
     /// Another worker on the same table.
@@ -278,7 +290,10 @@ fn on_two_cores<T: Send>(run: impl Fn(usize) -> T + Sync) -> [T; 2] {
 fn two_workers(workers: &mut [Judge; 2], frames: &Frames) -> usize {
     let workers = workers.each_mut().map(std::sync::Mutex::new);
     on_two_cores(|half| {
-        workers[half].lock().expect("one user each").run(frames, half_of(frames, half))
+        workers[half]
+            .lock()
+            .expect("one user each")
+            .run(frames, half_of(frames, half))
     })
     .iter()
     .sum()
@@ -293,7 +308,10 @@ struct Naive {
 
 impl Default for Naive {
     fn default() -> Self {
-        Self { log: DashMap::new(), clock: Instant::now() }
+        Self {
+            log: DashMap::new(),
+            clock: Instant::now(),
+        }
     }
 }
 
@@ -302,12 +320,18 @@ impl Naive {
     const WINDOW_NS: u64 = 60_000_000_000;
 
     fn run(&mut self, frames: &Frames) -> usize {
-        (0..frames.len()).filter(|&index| self.admits(frames.get(index))).count()
+        (0..frames.len())
+            .filter(|&index| self.admits(frames.get(index)))
+            .count()
     }
 
     fn admits(&self, frame: &[u8]) -> bool {
-        let Ok(packet) = SlicedPacket::from_ethernet(frame) else { return false };
-        let Some(TransportSlice::Tcp(tcp)) = &packet.transport else { return true };
+        let Ok(packet) = SlicedPacket::from_ethernet(frame) else {
+            return false;
+        };
+        let Some(TransportSlice::Tcp(tcp)) = &packet.transport else {
+            return true;
+        };
         if tcp.destination_port() != 25 || !tcp.syn() || tcp.ack() {
             return true;
         }
@@ -321,7 +345,10 @@ impl Naive {
         };
         let now = self.clock.elapsed().as_nanos() as u64;
         let mut log = self.log.entry(source).or_default();
-        while log.front().is_some_and(|&time| time + Self::WINDOW_NS <= now) {
+        while log
+            .front()
+            .is_some_and(|&time| time + Self::WINDOW_NS <= now)
+        {
             log.pop_front();
         }
         if log.len() >= Self::LIMIT {

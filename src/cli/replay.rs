@@ -127,8 +127,7 @@ pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         document.write(|out| report::json::write(&summary, out))?;
     }
     if let Some(document) = html {
-        let page =
-            report::html::render(&summary, args.top).context("rendering the page")?;
+        let page = report::html::render(&summary, args.top).context("rendering the page")?;
         document.write(|out| out.write_all(page.as_bytes()))?;
     }
     if !args.quiet {

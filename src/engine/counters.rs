@@ -15,7 +15,10 @@ impl Counters {
     /// All zero, for a policy of `classes` classes.
     #[must_use]
     pub fn new(classes: usize) -> Self {
-        Self { cells: vec![0; Reason::COUNT * 2 * (classes + 1)], classes }
+        Self {
+            cells: vec![0; Reason::COUNT * 2 * (classes + 1)],
+            classes,
+        }
     }
 
     #[inline]
@@ -52,15 +55,20 @@ impl Counters {
     /// Every cell that is not zero, in order of reason, direction and class.
     pub fn iter(&self) -> impl Iterator<Item = (Reason, Direction, Option<ClassId>, u64)> + '_ {
         let columns = self.classes + 1;
-        self.cells.iter().enumerate().filter(|&(_, &frames)| frames > 0).map(
-            move |(index, &frames)| {
+        self.cells
+            .iter()
+            .enumerate()
+            .filter(|&(_, &frames)| frames > 0)
+            .map(move |(index, &frames)| {
                 let (row, column) = (index / columns, index % columns);
-                let direction =
-                    if row % 2 == 0 { Direction::Outbound } else { Direction::Inbound };
+                let direction = if row % 2 == 0 {
+                    Direction::Outbound
+                } else {
+                    Direction::Inbound
+                };
                 let class = column.checked_sub(1).map(|class| ClassId(class as u16));
                 (Reason::ALL[row / 2], direction, class, frames)
-            },
-        )
+            })
     }
 
     /// Adds another worker's counts.

@@ -9,7 +9,10 @@ use crate::{
     source::{Admission, Limit, Meter, Recalled, Source, VERDICTS_MAX},
 };
 
-const _: () = assert!(Reason::COUNT <= VERDICTS_MAX, "a recent attempt must hold any reason");
+const _: () = assert!(
+    Reason::COUNT <= VERDICTS_MAX,
+    "a recent attempt must hold any reason"
+);
 
 impl Engine {
     /// Decides every staged attempt and completes its verdict.
@@ -41,7 +44,11 @@ impl Engine {
         };
         let reason = match staged.ruling {
             StagedRuling::Decided(reason) => reason,
-            StagedRuling::Charge { source, limit, meter } => self.charge(source, limit, meter, now),
+            StagedRuling::Charge {
+                source,
+                limit,
+                meter,
+            } => self.charge(source, limit, meter, now),
         };
         place.keep(reason as u8);
         (reason, false)

@@ -32,11 +32,11 @@ use crate::{
 
 /// The sweep looks at one slot of the source table for this many frames, so that its cost is a
 /// fixed small share of the work and never a pause.
-const FRAMES_PER_SWEPT_SLOT: usize = 16;
+const FRAMES_PER_SWEPT_SLOT: usize = 64;
 
 /// How many frames ahead of decoding a frame's headers are prefetched: about a memory latency's
 /// worth of the quickest frames.
-const FRAMES_AHEAD: usize = 12;
+const FRAMES_AHEAD: usize = 24;
 
 /// Nanoseconds since an epoch of the caller's choice (Unix time in replay).
 pub type Nanos = u64;
@@ -148,9 +148,19 @@ impl Engine {
     /// An engine that judges by `policy` and charges to `sources`.
     #[must_use]
     pub fn new(policy: Arc<Policy>, sources: Arc<SourceTable>) -> Self {
-        let terms = policy.classes().iter().map(|class| Terms::new(class, &policy)).collect();
+        let terms = policy
+            .classes()
+            .iter()
+            .map(|class| Terms::new(class, &policy))
+            .collect();
         let counters = Counters::new(policy.classes().len());
-        Self { policy, sources, terms, counters, staged: Vec::new() }
+        Self {
+            policy,
+            sources,
+            terms,
+            counters,
+            staged: Vec::new(),
+        }
     }
 
     /// Judges `frames` in order; `judgements` is overwritten.
@@ -179,7 +189,10 @@ impl Engine {
         judgements: &mut Judgements,
         turn: impl FnOnce(),
     ) {
-        assert!(frames.len() <= usize::from(u16::MAX) + 1, "a batch is at most 65,536 frames");
+        assert!(
+            frames.len() <= usize::from(u16::MAX) + 1,
+            "a batch is at most 65,536 frames"
+        );
         judgements.clear();
         self.staged.clear();
         frames.iter().take(FRAMES_AHEAD).for_each(prefetch_headers);
@@ -193,7 +206,8 @@ impl Engine {
             self.counters.count(verdict);
         }
         if let Some(last) = frames.last() {
-            self.sources.sweep(last.time, frames.len().div_ceil(FRAMES_PER_SWEPT_SLOT));
+            self.sources
+                .sweep(last.time, frames.len().div_ceil(FRAMES_PER_SWEPT_SLOT));
         }
     }
 

@@ -47,7 +47,9 @@ impl Terms {
         Self {
             smtp: class.smtp.into(),
             submission: class.submission.into(),
-            relay: policy.relay_limit().map_or(Ruling::Allow, |limit| Rule::Limit(limit).into()),
+            relay: policy
+                .relay_limit()
+                .map_or(Ruling::Allow, |limit| Rule::Limit(limit).into()),
             excess: class.excess,
             observe: class.observe || policy.observe(),
         }
@@ -75,7 +77,11 @@ pub(super) enum StagedRuling {
     /// Nothing.
     Decided(Reason),
     /// Whether the source's window has room.
-    Charge { source: Source, limit: Limit, meter: Meter },
+    Charge {
+        source: Source,
+        limit: Limit,
+        meter: Meter,
+    },
 }
 
 /// A mail segment as judging sees it. What only few ask for stays in the frame.
@@ -122,12 +128,14 @@ impl Sight {
     /// Who answers for it when it leaves: [`Segment::charged`].
     #[inline(always)]
     fn charged(&self) -> IpAddr {
-        self.softwire.map_or(self.source, |softwire| softwire.source)
+        self.softwire
+            .map_or(self.source, |softwire| softwire.source)
     }
 
     #[inline(always)]
     fn outer_destination(&self) -> IpAddr {
-        self.softwire.map_or(self.destination, |softwire| softwire.destination)
+        self.softwire
+            .map_or(self.destination, |softwire| softwire.destination)
     }
 }
 
@@ -204,7 +212,11 @@ impl Engine {
         let observe = class.map_or(self.policy.observe(), |class| self.terms(class).observe);
         let refused = reason.effect() != Effect::Forward;
         judgements.verdicts.push(Verdict {
-            action: if refused && !observe { Action::Drop } else { Action::Forward },
+            action: if refused && !observe {
+                Action::Drop
+            } else {
+                Action::Forward
+            },
             reason,
             direction,
             observed: refused && observe,
@@ -216,8 +228,9 @@ impl Engine {
     /// Which way a frame travels: as its port says, else as the pools say.
     fn direction(&self, frame: &Frame<'_>) -> Direction {
         frame.direction.unwrap_or_else(|| {
-            wire::endpoints(frame.bytes, frame.link)
-                .map_or(Direction::Outbound, |(from, to)| self.direction_between(from, to))
+            wire::endpoints(frame.bytes, frame.link).map_or(Direction::Outbound, |(from, to)| {
+                self.direction_between(from, to)
+            })
         })
     }
 
@@ -244,9 +257,9 @@ impl Engine {
         vlans: impl FnOnce() -> Vlans,
         judgements: &mut Judgements,
     ) {
-        let direction = frame.direction.unwrap_or_else(|| {
-            self.direction_between(sight.charged(), sight.outer_destination())
-        });
+        let direction = frame
+            .direction
+            .unwrap_or_else(|| self.direction_between(sight.charged(), sight.outer_destination()));
         match (direction, Service::of_port(sight.ports.1)) {
             (Direction::Outbound, Some(service)) => {
                 self.outbound(sight, service, vlans, judgements);
@@ -274,7 +287,10 @@ impl Engine {
             Role::Stranger => return self.decided(self.stranger(), direction, None, judgements),
         };
         let class = Some(member.class);
-        if member.vlans.is_some_and(|expected| !carries(&vlans(), expected)) {
+        if member
+            .vlans
+            .is_some_and(|expected| !carries(&vlans(), expected))
+        {
             return self.decided(Reason::WrongVlan, direction, class, judgements);
         }
         let relay = self.policy.is_relay(sight.destination);
@@ -289,7 +305,8 @@ impl Engine {
         if sight.blemish == Some(Blemish::BadIpv4Checksum) {
             return self.decided(Reason::BadIpv4Checksum, direction, class, judgements);
         }
-        self.staged.push(self.prepare(sight, member.key, service, meter, ruling));
+        self.staged
+            .push(self.prepare(sight, member.key, service, meter, ruling));
         judgements.attempts.push(Attempt {
             frame: judgements.verdicts.len() as u16,
             key: member.key,
@@ -332,10 +349,17 @@ impl Engine {
             (None, Ruling::Limit(limit)) => {
                 let source = self.sources.source(key, meter, limit);
                 self.sources.prefetch_source(source);
-                StagedRuling::Charge { source, limit, meter }
+                StagedRuling::Charge {
+                    source,
+                    limit,
+                    meter,
+                }
             }
         };
-        Staged { fingerprint, ruling }
+        Staged {
+            fingerprint,
+            ruling,
+        }
     }
 
     /// Hashes what makes two SYNs the same: addresses, ports and sequence number, in a softwire
@@ -343,19 +367,28 @@ impl Engine {
     #[inline(always)]
     fn fingerprint(&self, sight: &Sight) -> Fingerprint {
         let (from, to) = sight.ports;
-        let numbers =
-            u64::from(from) << 48 | u64::from(to) << 32 | u64::from(sight.sequence);
-        let blemish = sight.blemish.map_or(0, |blemish| blemish as u64 + 1);
-        match (sight.source, sight.destination, sight.softwire) {
-            (IpAddr::V4(source), IpAddr::V4(destination), None) => {
+        let numbers = u128::from(from) << 48 | u128::from(to) << 32 | u128::from(sight.sequence);
+        match (
+            sight.source,
+            sight.destination,
+            sight.softwire,
+            sight.blemish,
+        ) {
+            (IpAddr::V4(source), IpAddr::V4(destination), None, None) => {
                 let addresses =
-                    u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits());
-                self.sources.fingerprint(&[addresses, numbers, blemish])
+                    u128::from(source.to_bits()) << 96 | u128::from(destination.to_bits()) << 64;
+                self.sources.fingerprint(&[addresses | numbers])
             }
-            (source, destination, softwire) => {
-                let ([s1, s0], [d1, d0]) = (words(source), words(destination));
-                let [o1, o0] = softwire.map_or([0, 0], |softwire| words(softwire.source));
-                self.sources.fingerprint(&[s1, s0, d1, d0, numbers, blemish | o1, o0])
+            (IpAddr::V6(source), IpAddr::V6(destination), None, None) => {
+                let (source, destination) = (source.to_bits(), destination.to_bits());
+                self.sources.fingerprint(&[source, destination, numbers])
+            }
+            (source, destination, softwire, blemish) => {
+                let outer = softwire.map_or(0, |softwire| bits(softwire.source));
+                let blemish = blemish.map_or(0, |blemish| blemish as u128 + 1);
+                let numbers = blemish << 64 | numbers;
+                self.sources
+                    .fingerprint(&[bits(source), bits(destination), numbers, outer])
             }
         }
     }
@@ -368,7 +401,9 @@ impl Engine {
 
     /// A mail segment that comes from the internet.
     fn inbound(&self, sight: &Sight, service: Option<Service>, judgements: &mut Judgements) {
-        let class = self.member(sight.outer_destination()).map(|member| member.class);
+        let class = self
+            .member(sight.outer_destination())
+            .map(|member| member.class);
         let closed = class.is_some_and(|class| matches!(self.terms(class).smtp, Ruling::Block));
         let from_smtp = Service::of_port(sight.ports.0) == Some(Service::Smtp);
         let reason = if closed && from_smtp && !self.policy.is_relay(sight.source) {
@@ -411,10 +446,9 @@ const fn blocked(service: Service) -> Reason {
     }
 }
 
-fn words(address: IpAddr) -> [u64; 2] {
-    let bits = match address {
-        IpAddr::V4(address) => u128::from(address.to_bits()),
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
         IpAddr::V6(address) => address.to_bits(),
-    };
-    [(bits >> 64) as u64, bits as u64]
+    }
 }

@@ -87,10 +87,13 @@ fn judge(engine: &mut Engine, packet: &Packet, time: Nanos) -> (Verdict, Option<
     let before = engine.counters().clone();
     engine.process(&[frame(&bytes, time)], &mut judgements);
     let verdict = judgements.verdicts[0];
-    let counted = |counters: &Counters| {
-        counters.get(verdict.reason, verdict.direction, verdict.class)
-    };
-    assert_eq!(counted(engine.counters()), counted(&before) + 1, "{verdict:?}");
+    let counted =
+        |counters: &Counters| counters.get(verdict.reason, verdict.direction, verdict.class);
+    assert_eq!(
+        counted(engine.counters()),
+        counted(&before) + 1,
+        "{verdict:?}"
+    );
     assert_eq!(engine.counters().total(), before.total() + 1, "{verdict:?}");
     assert_eq!(verdict.attempt.is_some(), judgements.attempts.len() == 1);
     (verdict, judgements.attempts.pop())
@@ -107,7 +110,11 @@ fn syn(from: &str, to: &str, port: u16, sequence: u32) -> Packet {
 
 fn tcp(from: &str, to: &str, source_port: u16, port: u16, flags: u16) -> Packet {
     let packet = Packet::ethernet();
-    let packet = if from.contains(':') { packet.ipv6(from, to) } else { packet.ipv4(from, to) };
+    let packet = if from.contains(':') {
+        packet.ipv6(from, to)
+    } else {
+        packet.ipv4(from, to)
+    };
     packet.tcp(source_port, port).flags(flags)
 }
 
@@ -116,14 +123,26 @@ fn attempts_beyond_the_limit_are_refused_as_the_class_says() {
     let mut engine = engine(POLICY);
     for n in 0..3 {
         let attempt = syn("203.0.113.10", "192.0.2.1", 25, n);
-        assert_eq!(reason(&mut engine, &attempt, 9 * S), (Reason::Admitted, Action::Forward));
+        assert_eq!(
+            reason(&mut engine, &attempt, 9 * S),
+            (Reason::Admitted, Action::Forward)
+        );
     }
     let fourth = syn("203.0.113.10", "192.0.2.1", 25, 4);
-    assert_eq!(reason(&mut engine, &fourth, 10 * S), (Reason::LimitExceeded, Action::Reset));
+    assert_eq!(
+        reason(&mut engine, &fourth, 10 * S),
+        (Reason::LimitExceeded, Action::Reset)
+    );
     let neighbour = syn("203.0.113.11", "192.0.2.1", 25, 4);
-    assert_eq!(reason(&mut engine, &neighbour, 10 * S), (Reason::Admitted, Action::Forward));
+    assert_eq!(
+        reason(&mut engine, &neighbour, 10 * S),
+        (Reason::Admitted, Action::Forward)
+    );
     let later = syn("203.0.113.10", "192.0.2.1", 25, 5);
-    assert_eq!(reason(&mut engine, &later, 18 * S), (Reason::Admitted, Action::Forward));
+    assert_eq!(
+        reason(&mut engine, &later, 18 * S),
+        (Reason::Admitted, Action::Forward)
+    );
 }
 
 #[test]
@@ -132,9 +151,16 @@ fn an_ipv6_subscriber_is_its_prefix() {
     for n in 0..4u32 {
         let rotating = format!("2001:db8:200:7{n:02x}::{n}");
         let (verdict, attempt) = judge(&mut engine, &syn(&rotating, "2001:db9::1", 25, n), S);
-        let expected = if n < 3 { Reason::Admitted } else { Reason::LimitExceeded };
+        let expected = if n < 3 {
+            Reason::Admitted
+        } else {
+            Reason::LimitExceeded
+        };
         assert_eq!(verdict.reason, expected, "{rotating}");
-        assert_eq!(attempt.expect("an attempt").key.to_string(), "2001:db8:200:700::/56");
+        assert_eq!(
+            attempt.expect("an attempt").key.to_string(),
+            "2001:db8:200:700::/56"
+        );
     }
 }
 
@@ -167,12 +193,21 @@ fn a_retransmitted_syn_is_no_other_attempt_and_has_the_verdict_of_the_first() {
         judge(&mut engine, &syn(from, "192.0.2.1", 25, n), 7 * S);
     }
     let refused = syn(from, "192.0.2.1", 25, 4);
-    assert_eq!(reason(&mut engine, &refused, 7 * S).0, Reason::LimitExceeded);
+    assert_eq!(
+        reason(&mut engine, &refused, 7 * S).0,
+        Reason::LimitExceeded
+    );
     // By then the window is open again, but this SYN was refused.
     let (verdict, attempt) = judge(&mut engine, &refused, 22 * S);
-    assert_eq!((verdict.reason, verdict.action), (Reason::LimitExceeded, Action::Reset));
+    assert_eq!(
+        (verdict.reason, verdict.action),
+        (Reason::LimitExceeded, Action::Reset)
+    );
     assert!(attempt.is_some_and(|attempt| attempt.retransmission && !attempt.admitted));
-    assert_eq!(reason(&mut engine, &syn(from, "192.0.2.1", 25, 5), 22 * S).0, Reason::Admitted);
+    assert_eq!(
+        reason(&mut engine, &syn(from, "192.0.2.1", 25, 5), 22 * S).0,
+        Reason::Admitted
+    );
 }
 
 #[test]
@@ -182,16 +217,46 @@ fn a_closed_class_sends_no_segment_and_gets_no_reply_from_port_25() {
     let mut is = |packet: Packet, expected| {
         assert_eq!(reason(&mut engine, &packet, S), expected, "{packet:?}");
     };
-    is(syn(client, server, 25, 1), (Reason::SmtpBlocked, Action::Drop));
-    is(tcp(client, server, 4000, 25, TcpFlags::ACK), (Reason::SmtpBlocked, Action::Drop));
-    is(tcp(client, server, 4000, 25, TcpFlags::RST), (Reason::SmtpBlocked, Action::Drop));
-    is(syn(client, server, 587, 1), (Reason::SubmissionBlocked, Action::Drop));
-    is(syn(client, "192.0.2.25", 25, 1), (Reason::Relayed, Action::Forward));
-    is(tcp(client, "192.0.2.25", 4000, 25, TcpFlags::ACK), (Reason::MailSegment, Action::Forward));
-    is(tcp(server, client, 25, 4000, TcpFlags::ACK), (Reason::SmtpReplyBlocked, Action::Drop));
-    is(tcp("192.0.2.25", client, 25, 4000, 0x12), (Reason::MailSegment, Action::Forward));
-    is(tcp(server, client, 4000, 25, TcpFlags::SYN), (Reason::InboundMail, Action::Forward));
-    is(tcp(client, server, 4000, 443, TcpFlags::SYN), (Reason::NotMail, Action::Forward));
+    is(
+        syn(client, server, 25, 1),
+        (Reason::SmtpBlocked, Action::Drop),
+    );
+    is(
+        tcp(client, server, 4000, 25, TcpFlags::ACK),
+        (Reason::SmtpBlocked, Action::Drop),
+    );
+    is(
+        tcp(client, server, 4000, 25, TcpFlags::RST),
+        (Reason::SmtpBlocked, Action::Drop),
+    );
+    is(
+        syn(client, server, 587, 1),
+        (Reason::SubmissionBlocked, Action::Drop),
+    );
+    is(
+        syn(client, "192.0.2.25", 25, 1),
+        (Reason::Relayed, Action::Forward),
+    );
+    is(
+        tcp(client, "192.0.2.25", 4000, 25, TcpFlags::ACK),
+        (Reason::MailSegment, Action::Forward),
+    );
+    is(
+        tcp(server, client, 25, 4000, TcpFlags::ACK),
+        (Reason::SmtpReplyBlocked, Action::Drop),
+    );
+    is(
+        tcp("192.0.2.25", client, 25, 4000, 0x12),
+        (Reason::MailSegment, Action::Forward),
+    );
+    is(
+        tcp(server, client, 4000, 25, TcpFlags::SYN),
+        (Reason::InboundMail, Action::Forward),
+    );
+    is(
+        tcp(client, server, 4000, 443, TcpFlags::SYN),
+        (Reason::NotMail, Action::Forward),
+    );
 }
 
 #[test]
@@ -208,12 +273,18 @@ fn a_named_subscriber_overrides_its_pools_class() {
 fn observe_mode_judges_and_counts_and_forwards() {
     let mut engine = engine(POLICY);
     let (verdict, attempt) = judge(&mut engine, &syn("10.9.0.1", "192.0.2.1", 25, 1), S);
-    assert_eq!((verdict.reason, verdict.action), (Reason::SmtpBlocked, Action::Forward));
+    assert_eq!(
+        (verdict.reason, verdict.action),
+        (Reason::SmtpBlocked, Action::Forward)
+    );
     assert!(verdict.observed && attempt.is_some_and(|attempt| !attempt.admitted));
 
     let mut engine = self::engine(&format!("mode = \"observe\"\n{POLICY}"));
     let (verdict, _) = judge(&mut engine, &syn("192.88.99.7", "192.0.2.1", 25, 1), S);
-    assert_eq!((verdict.reason, verdict.action), (Reason::Stranger, Action::Forward));
+    assert_eq!(
+        (verdict.reason, verdict.action),
+        (Reason::Stranger, Action::Forward)
+    );
     assert!(verdict.observed);
 }
 
@@ -222,8 +293,13 @@ fn a_source_outside_its_vlan_is_spoofed_and_not_charged() {
     let mut engine = engine(POLICY);
     let victim = "198.51.100.200";
     let from = |tags: &[u16]| {
-        let tagged = tags.iter().fold(Packet::ethernet(), |packet, &id| packet.vlan(0x8100, id));
-        tagged.ipv4(victim, "192.0.2.1").tcp(40_000, 25).flags(TcpFlags::SYN)
+        let tagged = tags
+            .iter()
+            .fold(Packet::ethernet(), |packet, &id| packet.vlan(0x8100, id));
+        tagged
+            .ipv4(victim, "192.0.2.1")
+            .tcp(40_000, 25)
+            .flags(TcpFlags::SYN)
     };
     for tags in [&[][..], &[67], &[7, 66]] {
         let (verdict, attempt) = judge(&mut engine, &from(tags), S);
@@ -231,7 +307,10 @@ fn a_source_outside_its_vlan_is_spoofed_and_not_charged() {
         assert!(attempt.is_none(), "{tags:?}");
     }
     assert_eq!(reason(&mut engine, &from(&[66]), S).0, Reason::Admitted);
-    assert_eq!(reason(&mut engine, &from(&[66, 7]).sequence(9), S).0, Reason::Admitted);
+    assert_eq!(
+        reason(&mut engine, &from(&[66, 7]).sequence(9), S).0,
+        Reason::Admitted
+    );
 }
 
 #[test]
@@ -240,12 +319,18 @@ fn strangers_may_not_send_mail_and_leave_no_state() {
     for n in 0..2000u32 {
         let from = format!("172.{}.{}.1", 16 + n / 250, n % 250);
         let (verdict, attempt) = judge(&mut engine, &syn(&from, "192.0.2.1", 25, n), S);
-        assert_eq!((verdict.reason, verdict.action), (Reason::Stranger, Action::Drop));
+        assert_eq!(
+            (verdict.reason, verdict.action),
+            (Reason::Stranger, Action::Drop)
+        );
         assert!(attempt.is_none());
     }
     assert_eq!(engine.sources().live(), 0);
     let web = tcp("172.16.0.1", "192.0.2.1", 4000, 443, TcpFlags::SYN);
-    assert_eq!(reason(&mut engine, &web, S), (Reason::NotMail, Action::Forward));
+    assert_eq!(
+        reason(&mut engine, &web, S),
+        (Reason::NotMail, Action::Forward)
+    );
 }
 
 #[test]
@@ -262,7 +347,11 @@ fn a_softwire_is_charged_to_the_subscriber_around_it() {
     for n in 0..4 {
         for b4 in ["2001:db8:200::1", "2001:db8:200:100::1"] {
             let (verdict, attempt) = judge(&mut engine, &tunnelled(b4, n), S);
-            let expected = if n < 3 { Reason::Admitted } else { Reason::LimitExceeded };
+            let expected = if n < 3 {
+                Reason::Admitted
+            } else {
+                Reason::LimitExceeded
+            };
             assert_eq!(verdict.reason, expected, "{b4} number {n}");
             assert!(attempt.is_some_and(|a| a.key.contains(&b4.parse::<IpAddr>().expect("IPv6"))));
         }
@@ -272,17 +361,26 @@ fn a_softwire_is_charged_to_the_subscriber_around_it() {
 #[test]
 fn a_blemished_attempt_is_refused_without_using_up_the_window() {
     let mut engine = engine(POLICY);
-    let odd = |sequence, flags| tcp("203.0.113.14", "192.0.2.1", 4000, 25, flags).sequence(sequence);
+    let odd =
+        |sequence, flags| tcp("203.0.113.14", "192.0.2.1", 4000, 25, flags).sequence(sequence);
     for n in 0..5 {
         let (verdict, attempt) = judge(&mut engine, &odd(n, TcpFlags::SYN | TcpFlags::FIN), S);
         assert_eq!(verdict.reason, Reason::SynFin);
         assert!(attempt.is_some_and(|attempt| !attempt.admitted && !attempt.retransmission));
     }
     // Its clean twin is another attempt, not a retransmission of the odd one.
-    assert_eq!(reason(&mut engine, &odd(0, TcpFlags::SYN), S).0, Reason::Admitted);
-    let bad = Packet::ethernet().ipv4("203.0.113.14", "192.0.2.1").bad_checksum();
+    assert_eq!(
+        reason(&mut engine, &odd(0, TcpFlags::SYN), S).0,
+        Reason::Admitted
+    );
+    let bad = Packet::ethernet()
+        .ipv4("203.0.113.14", "192.0.2.1")
+        .bad_checksum();
     let (verdict, attempt) = judge(&mut engine, &bad.tcp(4000, 25).flags(TcpFlags::SYN), S);
-    assert_eq!((verdict.reason, verdict.action), (Reason::BadIpv4Checksum, Action::Drop));
+    assert_eq!(
+        (verdict.reason, verdict.action),
+        (Reason::BadIpv4Checksum, Action::Drop)
+    );
     assert!(attempt.is_none());
 }
 
@@ -296,12 +394,19 @@ fn a_full_table_does_as_the_policy_says_and_says_so() {
         let mut engine = engine(&policy);
         for n in 0..1024u32 {
             let from = format!("2001:db8:2{:02x}:{:02x}00::1", n / 256, n % 256);
-            assert_eq!(reason(&mut engine, &syn(&from, "2001:db9::1", 25, 1), S).0, Reason::Admitted);
+            assert_eq!(
+                reason(&mut engine, &syn(&from, "2001:db9::1", 25, 1), S).0,
+                Reason::Admitted
+            );
         }
         let late = syn("203.0.113.77", "192.0.2.1", 25, 1);
         assert_eq!(reason(&mut engine, &late, S), expected);
         let after = syn("203.0.113.78", "192.0.2.1", 25, 1);
-        assert_eq!(reason(&mut engine, &after, 20 * S).0, Reason::Admitted, "windows are empty");
+        assert_eq!(
+            reason(&mut engine, &after, 20 * S).0,
+            Reason::Admitted,
+            "windows are empty"
+        );
     }
 }
 
@@ -310,7 +415,10 @@ fn ports_decide_the_direction_where_they_are_known() {
     let mut engine = engine(POLICY);
     let bytes = syn("203.0.113.15", "192.0.2.1", 25, 1).build();
     let mut judgements = Judgements::default();
-    let inbound = Frame { direction: Some(Direction::Inbound), ..frame(&bytes, S) };
+    let inbound = Frame {
+        direction: Some(Direction::Inbound),
+        ..frame(&bytes, S)
+    };
     engine.process(&[inbound], &mut judgements);
     assert_eq!(judgements.verdicts[0].reason, Reason::InboundMail);
 }
@@ -340,9 +448,15 @@ fn verdicts_in_batches(traffic: &[(Vec<u8>, Nanos)], size: usize) -> Vec<Verdict
     let mut judgements = Judgements::default();
     let mut verdicts = Vec::new();
     for batch in traffic.chunks(size) {
-        let frames: Vec<_> = batch.iter().map(|(bytes, time)| frame(bytes, *time)).collect();
+        let frames: Vec<_> = batch
+            .iter()
+            .map(|(bytes, time)| frame(bytes, *time))
+            .collect();
         engine.process(&frames, &mut judgements);
-        verdicts.extend(judgements.verdicts.iter().map(|v| Verdict { attempt: None, ..*v }));
+        verdicts.extend(judgements.verdicts.iter().map(|v| Verdict {
+            attempt: None,
+            ..*v
+        }));
     }
     verdicts
 }

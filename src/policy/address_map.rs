@@ -73,7 +73,7 @@ impl AddressMap {
     }
 
     /// The value of the longest prefix that covers the address, or [`NOTHING`].
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self, address: IpAddr) -> u32 {
         match address {
             IpAddr::V4(address) => self.v4.get(address.to_bits()),
@@ -187,24 +187,31 @@ struct Trie<W> {
 }
 
 impl<W: Word> Trie<W> {
-    #[inline]
+    #[inline(always)]
     fn get(&self, address: W) -> u32 {
         if !address.agrees(self.shared, self.shared_mask) {
             return NOTHING;
         }
-        let Some(path) = self.root.get(address.bits(self.shared_length, self.root_bits)) else {
+        let Some(path) = self
+            .root
+            .get(address.bits(self.shared_length, self.root_bits))
+        else {
             return NOTHING;
         };
         let slot = path.slot(address);
         if slot & LEAF != 0 {
             return slot & !LEAF;
         }
-        self.descend(address, self.shared_length + self.root_bits + path.length, slot)
+        self.descend(
+            address,
+            self.shared_length + self.root_bits + path.length,
+            slot,
+        )
     }
 
     /// Follows slots from the bit `start` on until one holds a value. It ends because everything
     /// is built from the leaves up: a node or path leads only to older ones.
-    #[inline]
+    #[inline(never)]
     fn descend(&self, address: W, mut start: u32, mut slot: u32) -> u32 {
         while slot & LEAF == 0 {
             if slot & PATH != 0 {

@@ -192,7 +192,12 @@ impl Policy {
     #[must_use]
     pub fn role(&self, address: IpAddr) -> Role<'_> {
         match self.entries.get(self.map.get(address) as usize) {
-            Some(&Entry::Subscriber { class, pool, vlans, key }) => Role::Subscriber(Member {
+            Some(&Entry::Subscriber {
+                class,
+                pool,
+                vlans,
+                key,
+            }) => Role::Subscriber(Member {
                 key: key.of(address),
                 class,
                 vlans: if vlans { self.vlans_of(pool) } else { None },
@@ -207,14 +212,20 @@ impl Policy {
     #[inline]
     #[must_use]
     pub fn is_relay(&self, address: IpAddr) -> bool {
-        matches!(self.entries.get(self.map.get(address) as usize), Some(Entry::Relay))
+        matches!(
+            self.entries.get(self.map.get(address) as usize),
+            Some(Entry::Relay)
+        )
     }
 
     /// Whether an address is one of the provider's own softwire concentrators'.
     #[inline]
     #[must_use]
     pub fn is_concentrator(&self, address: IpAddr) -> bool {
-        matches!(self.entries.get(self.map.get(address) as usize), Some(Entry::Concentrator))
+        matches!(
+            self.entries.get(self.map.get(address) as usize),
+            Some(Entry::Concentrator)
+        )
     }
 
     #[cold]

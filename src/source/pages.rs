@@ -33,13 +33,15 @@ fn advise_huge<T>(array: &mut Vec<T>) {
     if start >= end {
         return;
     }
-    let first = bytes.as_mut_ptr().cast::<std::ffi::c_void>().map_addr(|_| start);
+    let first = bytes
+        .as_mut_ptr()
+        .cast::<std::ffi::c_void>()
+        .map_addr(|_| start);
     // SAFETY: madvise(2) asks that the range be mapped and its start be page-aligned. It lies
     // within the vector's own allocation, which is borrowed mutably here. MADV_HUGEPAGE changes
     // neither contents nor protection, only how the kernel backs the range.
-    let advised = unsafe {
-        rustix::mm::madvise(first, end - start, rustix::mm::Advice::LinuxHugepage)
-    };
+    let advised =
+        unsafe { rustix::mm::madvise(first, end - start, rustix::mm::Advice::LinuxHugepage) };
     // A kernel without huge pages refuses; the array works all the same, only slower.
     let _slower = advised.is_err();
 }

@@ -94,7 +94,9 @@ impl Recent {
     /// Room for `entries` attempts (at least one bucket's).
     pub fn new(entries: usize) -> Self {
         let buckets = (entries / WAYS).max(1);
-        Self { buckets: huge_array(buckets) }
+        Self {
+            buckets: huge_array(buckets),
+        }
     }
 
     #[cfg(all(test, not(loom)))]
@@ -105,7 +107,7 @@ impl Recent {
     /// The low half of the hash, which the tag has little of, chooses the bucket.
     #[inline]
     fn bucket(&self, fingerprint: u64) -> &Bucket {
-        let index = u64::from(fingerprint as u32) * self.buckets.len() as u64 >> 32;
+        let index = (u64::from(fingerprint as u32) * self.buckets.len() as u64) >> 32;
         &self.buckets[index as usize]
     }
 
@@ -125,7 +127,11 @@ impl Recent {
             .find(|entry| entry.has_tag_of(fingerprint));
         match same.and_then(|entry| Some((entry.age_s(now_s), entry.verdict()?))) {
             Some((age_s, verdict)) if age_s <= LIFETIME_S => Recalled::First(verdict),
-            _ => Recalled::New(Place { bucket, fingerprint, now_s }),
+            _ => Recalled::New(Place {
+                bucket,
+                fingerprint,
+                now_s,
+            }),
         }
     }
 }
@@ -157,7 +163,11 @@ mod tests {
             keep(&recent, 77 << 34, 3, start * S);
             for wait in [0, 1, 3, 7, 15, 31, 63, 127] {
                 let now = (start + wait) * S;
-                assert_eq!(first(&recent, 77 << 34, now), Some(3), "{wait} s after {start}");
+                assert_eq!(
+                    first(&recent, 77 << 34, now),
+                    Some(3),
+                    "{wait} s after {start}"
+                );
             }
         }
     }
@@ -180,7 +190,11 @@ mod tests {
             let now = (start + WAYS as u64) * S;
             assert_eq!(first(&recent, 1 << 34, now), None);
             for n in 1..=WAYS as u64 {
-                assert_eq!(first(&recent, (n + 1) << 34, now), Some(n as u8), "{n} of {start}");
+                assert_eq!(
+                    first(&recent, (n + 1) << 34, now),
+                    Some(n as u8),
+                    "{n} of {start}"
+                );
             }
         }
     }

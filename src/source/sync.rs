@@ -30,7 +30,11 @@ mod model {
             _: Ordering,
         ) -> Result<u128, u128> {
             let mut value = self.0.lock().expect("no panic under the lock");
-            if *value == current { Ok(std::mem::replace(&mut value, new)) } else { Err(*value) }
+            if *value == current {
+                Ok(std::mem::replace(&mut value, new))
+            } else {
+                Err(*value)
+            }
         }
     }
 }

@@ -116,7 +116,9 @@ impl Slot {
         if self.identity() == claim {
             let new = claim.incarnation() << 32 | u64::from(window_s);
             // A failure means that a helper wrote the same terms first.
-            let _ = self.terms.compare_exchange(terms, new, Ordering::AcqRel, Ordering::Acquire);
+            let _ = self
+                .terms
+                .compare_exchange(terms, new, Ordering::AcqRel, Ordering::Acquire);
         }
     }
 
@@ -192,7 +194,9 @@ impl Table {
     /// How many attempts the source's window remembers at `now`.
     pub fn admitted(&self, hash: u64, limit: Limit, now: u64) -> u16 {
         self.find(hash, limit).map_or(0, |(slot, _)| {
-            Window::from_bits(slot.window.load(Ordering::Acquire)).at(limit.part(now)).admitted()
+            Window::from_bits(slot.window.load(Ordering::Acquire))
+                .at(limit.part(now))
+                .admitted()
         })
     }
 
@@ -218,7 +222,11 @@ impl Table {
     #[inline]
     fn slot(&self, home: usize, distance: usize) -> &Slot {
         let index = home + distance;
-        let wrapped = if index < self.slots.len() { index } else { index - self.slots.len() };
+        let wrapped = if index < self.slots.len() {
+            index
+        } else {
+            index - self.slots.len()
+        };
         &self.slots[wrapped]
     }
 
@@ -233,7 +241,8 @@ impl Table {
         if identity.has_hash(hash) && identity.state() == State::Live {
             return Some((slot, identity));
         }
-        self.find(hash, limit).or_else(|| self.insert(hash, limit, now))
+        self.find(hash, limit)
+            .or_else(|| self.insert(hash, limit, now))
     }
 
     fn find(&self, hash: u64, limit: Limit) -> Option<(&Slot, Identity)> {
@@ -290,7 +299,9 @@ impl Table {
             let identity = slot.identity();
             if identity.state() == State::Empty {
                 // Before the claim: whoever sees the claim must be able to reach it.
-                self.slots[home].reach.fetch_max(distance as u32, Ordering::AcqRel);
+                self.slots[home]
+                    .reach
+                    .fetch_max(distance as u32, Ordering::AcqRel);
                 let claim = identity.claimed_by(hash);
                 if slot.turn(identity, claim) {
                     return Some((distance, claim));

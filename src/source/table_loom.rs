@@ -53,7 +53,9 @@ fn no_update_is_lost_between_workers() {
         let table = Arc::new(Table::new(1, 1));
         let roomy = Limit::new(9, Duration::from_secs(1));
         let count = move |table: &Arc<Table>| {
-            (0..2).filter(|_| table.admit(7, roomy, 9, 0) == Admission::Admitted).count() as u16
+            (0..2)
+                .filter(|_| table.admit(7, roomy, 9, 0) == Admission::Admitted)
+                .count() as u16
         };
         let other = Arc::clone(&table);
         let worker = thread::spawn(move || count(&other));
@@ -75,7 +77,11 @@ fn a_sweep_never_takes_a_record_that_is_wanted() {
         let sweep = thread::spawn(move || sweeper.sweep(2 * S, 2));
         assert_eq!(admitted(&table, 7, 2 * S), 1);
         sweep.join().expect("no panic");
-        assert_eq!(admitted(&table, 7, 2 * S), 0, "the second within the window");
+        assert_eq!(
+            admitted(&table, 7, 2 * S),
+            0,
+            "the second within the window"
+        );
         assert_eq!(table.live(), 1);
     });
 }

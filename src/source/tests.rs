@@ -37,8 +37,16 @@ fn meters_and_keys_do_not_share_a_window() {
     for key in [key(1), key(2), v6, wider] {
         for meter in [Meter::Smtp, Meter::Submission, Meter::Relay] {
             let source = table.source(key, meter, limit);
-            assert_eq!(table.admit(source, limit, S), Admission::Admitted, "{key} {meter:?}");
-            assert_eq!(table.admit(source, limit, S), Admission::Refused, "{key} {meter:?}");
+            assert_eq!(
+                table.admit(source, limit, S),
+                Admission::Admitted,
+                "{key} {meter:?}"
+            );
+            assert_eq!(
+                table.admit(source, limit, S),
+                Admission::Refused,
+                "{key} {meter:?}"
+            );
         }
     }
 }
@@ -50,13 +58,21 @@ fn exactly_the_capacity_fits_and_one_more_is_told_so() {
     let limit = limit(5, 10);
     for n in 0..capacity as u32 {
         let source = table.source(key(n), Meter::Smtp, limit);
-        assert_eq!(table.admit(source, limit, S), Admission::Admitted, "source {n}");
+        assert_eq!(
+            table.admit(source, limit, S),
+            Admission::Admitted,
+            "source {n}"
+        );
     }
     assert_eq!(table.live(), capacity);
     let late = table.source(key(5000), Meter::Smtp, limit);
     assert_eq!(table.admit(late, limit, S), Admission::Full);
     let early = table.source(key(3), Meter::Smtp, limit);
-    assert_eq!(table.admit(early, limit, S), Admission::Admitted, "who is in stays in");
+    assert_eq!(
+        table.admit(early, limit, S),
+        Admission::Admitted,
+        "who is in stays in"
+    );
 }
 
 #[test]
@@ -82,7 +98,10 @@ fn the_sweep_takes_what_is_empty_and_nothing_else() {
     assert_eq!(table.live(), 2, "both windows still remember");
     table.sweep(30 * S, 1000);
     assert_eq!(table.live(), 1);
-    assert_eq!(table.admitted(table.source(key(2), Meter::Smtp, long), long, 30 * S), 1);
+    assert_eq!(
+        table.admitted(table.source(key(2), Meter::Smtp, long), long, 30 * S),
+        1
+    );
 }
 
 #[test]
@@ -134,7 +153,10 @@ fn race(limit: Limit, sources: u32, times: &[Vec<u64>]) -> Vec<(u32, u64, bool)>
                 })
             })
             .collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("no panic")).collect()
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("no panic"))
+            .collect()
     })
 }
 
@@ -226,6 +248,9 @@ fn race_once(
                 })
             })
             .collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("no panic")).collect()
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("no panic"))
+            .collect()
     })
 }

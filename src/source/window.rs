@@ -17,11 +17,11 @@ pub const PARTS: u64 = 8;
 
 const FIELD_BITS: u32 = 10;
 const FIELDS: u32 = PARTS as u32 + 1;
-const FIELD_MASK: u128 = (1 << FIELD_BITS) - 1;
-const COUNTS_BITS: u32 = FIELDS * FIELD_BITS;
-const COUNTS_MASK: u128 = (1 << COUNTS_BITS) - 1;
-const PART_SHIFT: u32 = COUNTS_BITS;
-const TENANT_SHIFT: u32 = PART_SHIFT + 32;
+const FIELD_MASK: u64 = (1 << FIELD_BITS) - 1;
+/// The six newest fields are in the word's low half, the rest in its high half.
+const LOW_BITS: u32 = 6 * FIELD_BITS;
+const LOW_MASK: u64 = (1 << LOW_BITS) - 1;
+const HIGH_MASK: u64 = (1 << (3 * FIELD_BITS)) - 1;
 
 /// The largest count one word can hold; a larger limit is shared out over several words.
 pub const SHARE_MAX: u16 = FIELD_MASK as u16;
@@ -30,6 +30,7 @@ pub const SHARE_MAX: u16 = FIELD_MASK as u16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
     connections: u16,
+    lanes: u16,
     window_s: u32,
     part_ns: u64,
 }
@@ -40,13 +41,23 @@ impl Limit {
     #[must_use]
     pub fn new(connections: u16, window: Duration) -> Self {
         let window_s = u32::try_from(window.as_secs()).unwrap_or(u32::MAX);
-        Self { connections: connections.max(1), ..Self::of_window(window_s) }
+        let connections = connections.max(1);
+        Self {
+            connections,
+            lanes: connections.div_ceil(SHARE_MAX),
+            ..Self::of_window(window_s)
+        }
     }
 
     /// A limit of which only the window matters.
     pub(super) const fn of_window(window_s: u32) -> Self {
         let window_s = if window_s == 0 { 1 } else { window_s };
-        Self { connections: 1, window_s, part_ns: window_s as u64 * (1_000_000_000 / PARTS) }
+        Self {
+            connections: 1,
+            lanes: 1,
+            window_s,
+            part_ns: window_s as u64 * (1_000_000_000 / PARTS),
+        }
     }
 
     /// Attempts per window.
@@ -64,7 +75,7 @@ impl Limit {
     /// How many words hold this limit: its lanes.
     #[must_use]
     pub const fn lanes(self) -> u16 {
-        self.connections.div_ceil(SHARE_MAX)
+        self.lanes
     }
 
     /// The share of the limit that lane `lane` holds.
@@ -83,92 +94,119 @@ impl Limit {
     }
 }
 
-/// Nine counts (10 bits each, the newest lowest), the part of time the newest belongs to (32
-/// bits), and the tenant (6 bits): a number that changes when the word passes to another source,
-/// so that a compare-and-swap meant for the former one must fail.
+/// Nine counts, the part of time the newest belongs to, and the tenant: a number that changes when
+/// the word passes to another source, so that a compare-and-swap meant for the former one must fail.
+///
+/// ```text
+/// low half    tenant 4 │ six newest counts, 10 bits each, the newest lowest
+/// high half   part 32  │ 2 spare │ three oldest counts
+/// ```
+///
+/// The halves are what arithmetic is done on; where time has not advanced, which is most often, the
+/// high one doesn't even change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window(u128);
+pub struct Window {
+    low: u64,
+    high: u64,
+}
 
 impl Window {
     /// A word as it stands in a record.
     #[must_use]
     pub const fn from_bits(bits: u128) -> Self {
-        Self(bits)
+        Self {
+            low: bits as u64,
+            high: (bits >> 64) as u64,
+        }
     }
 
     /// The word for the record.
     #[must_use]
     pub const fn to_bits(self) -> u128 {
-        self.0
-    }
-
-    const fn counts(self) -> u128 {
-        self.0 & COUNTS_MASK
+        (self.high as u128) << 64 | self.low as u128
     }
 
     const fn newest_part(self) -> u32 {
-        (self.0 >> PART_SHIFT) as u32
+        (self.high >> 32) as u32
     }
 
-    const fn tenant(self) -> u128 {
-        self.0 >> TENANT_SHIFT
-    }
-
-    const fn with(self, counts: u128, part: u32) -> Self {
-        Self(self.tenant() << TENANT_SHIFT | (part as u128) << PART_SHIFT | counts)
+    const fn is_empty(self) -> bool {
+        (self.low & LOW_MASK) | (self.high & HIGH_MASK) == 0
     }
 
     /// The same window seen at `part`: counts that are out of sight are gone.
     ///
     /// A part in the past (another worker's clock was ahead) is taken for the newest one, which
     /// errs towards remembering.
+    #[inline(always)]
     #[must_use]
     pub const fn at(self, part: u32) -> Self {
-        let ahead = part.wrapping_sub(self.newest_part()) as i32;
-        if self.counts() == 0 || ahead >= FIELDS as i32 {
-            self.with(0, part)
-        } else if ahead <= 0 {
+        if part == self.newest_part() {
             self
         } else {
-            let counts = (self.counts() << (ahead as u32 * FIELD_BITS)) & COUNTS_MASK;
-            self.with(counts, part)
+            self.advanced_to(part)
+        }
+    }
+
+    const fn advanced_to(self, part: u32) -> Self {
+        let ahead = part.wrapping_sub(self.newest_part()) as i32;
+        if ahead <= 0 && !self.is_empty() {
+            return self;
+        }
+        let counts = ((self.high & HIGH_MASK) as u128) << LOW_BITS | (self.low & LOW_MASK) as u128;
+        let seen = if ahead >= FIELDS as i32 || self.is_empty() {
+            0
+        } else {
+            counts << (ahead as u32 * FIELD_BITS)
+        };
+        Self {
+            low: self.low & !LOW_MASK | seen as u64 & LOW_MASK,
+            high: (part as u64) << 32 | (seen >> LOW_BITS) as u64 & HIGH_MASK,
         }
     }
 
     /// How many attempts the window remembers.
+    #[inline(always)]
     #[must_use]
     pub const fn admitted(self) -> u16 {
-        // Two halves of 64 bits, so that the sums stay in registers.
-        const HALF_BITS: u32 = 5 * FIELD_BITS;
-        let low = (self.0 & ((1 << HALF_BITS) - 1)) as u64;
-        let high = (self.counts() >> HALF_BITS) as u64;
-        Self::sum_of_fields(low) + Self::sum_of_fields(high)
-    }
-
-    const fn sum_of_fields(fields: u64) -> u16 {
         // Neighbours are added pairwise into 20 bits, then the three pairs by a multiplication.
-        const PAIR_MASK: u64 = 0x3ff | 0x3ff << 20 | 0x3ff << 40;
-        let pairs = (fields & PAIR_MASK) + (fields >> FIELD_BITS & PAIR_MASK);
-        (pairs.wrapping_mul(1 | 1 << 20 | 1 << 40) >> 40 & 0xfffff) as u16
+        const PAIR_MASK: u64 = FIELD_MASK | FIELD_MASK << 20 | FIELD_MASK << 40;
+        let pairs = (self.low & PAIR_MASK) + (self.low >> FIELD_BITS & PAIR_MASK);
+        let newest = pairs.wrapping_mul(1 | 1 << 20 | 1 << 40) >> 40 & 0xf_ffff;
+        let oldest = (self.high & FIELD_MASK)
+            + (self.high >> FIELD_BITS & FIELD_MASK)
+            + (self.high >> (2 * FIELD_BITS) & FIELD_MASK);
+        (newest + oldest) as u16
     }
 
     /// The window with one more attempt at `part`, or `None` where that would exceed `share`.
+    #[inline(always)]
     #[must_use]
     pub const fn admit(self, part: u32, share: u16) -> Option<Self> {
         let now = self.at(part);
-        if now.admitted() < share { Some(Self(now.0 + 1)) } else { None }
+        if now.admitted() < share {
+            Some(Self {
+                low: now.low + 1,
+                ..now
+            })
+        } else {
+            None
+        }
     }
 
     /// Whether nothing would be lost if the word were cleared at `part`.
     #[must_use]
     pub const fn is_empty_at(self, part: u32) -> bool {
-        self.at(part).counts() == 0
+        self.at(part).is_empty()
     }
 
     /// An empty word for the next source.
     #[must_use]
     pub const fn next_tenant(self) -> Self {
-        Self((self.tenant() + 1) << TENANT_SHIFT)
+        Self {
+            low: ((self.low >> LOW_BITS) + 1) << LOW_BITS,
+            high: 0,
+        }
     }
 }
 
@@ -184,7 +222,10 @@ mod tests {
 
     impl Log {
         fn since(&self, start: u64, end: u64) -> usize {
-            self.0.iter().filter(|&&time| time > start && time <= end).count()
+            self.0
+                .iter()
+                .filter(|&&time| time > start && time <= end)
+                .count()
         }
     }
 
@@ -222,10 +263,16 @@ mod tests {
             if lanes.admit(now) {
                 admitted.0.push(now);
                 let recent = admitted.since(now.saturating_sub(window), now);
-                assert!(recent <= limit.connections().into(), "{recent} in a window at {now}");
+                assert!(
+                    recent <= limit.connections().into(),
+                    "{recent} in a window at {now}"
+                );
             } else {
                 let asked_recently = asked.since(now.saturating_sub(window / 8 * 9), now);
-                assert!(asked_recently > limit.connections().into(), "refused needlessly at {now}");
+                assert!(
+                    asked_recently > limit.connections().into(),
+                    "refused needlessly at {now}"
+                );
             }
         }
     }
@@ -261,9 +308,15 @@ mod tests {
         for _ in 0..10 {
             assert!(lanes.admit(500_000_000));
         }
-        assert!(!lanes.admit(8_500_000_000), "a whole window after the burst at most");
+        assert!(
+            !lanes.admit(8_500_000_000),
+            "a whole window after the burst at most"
+        );
         assert!(!lanes.admit(8_999_999_999));
-        assert!(lanes.admit(9_000_000_000), "the burst's part is out of sight");
+        assert!(
+            lanes.admit(9_000_000_000),
+            "the burst's part is out of sight"
+        );
     }
 
     #[test]

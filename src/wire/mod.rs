@@ -236,7 +236,8 @@ impl Segment {
     /// of a softwire, else the source.
     #[must_use]
     pub fn charged(&self) -> IpAddr {
-        self.softwire.map_or(self.source, |softwire| softwire.source)
+        self.softwire
+            .map_or(self.source, |softwire| softwire.source)
     }
 }
 
