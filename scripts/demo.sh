@@ -18,11 +18,8 @@ target/release/lychgate replay --policy pcap/village/policy.toml \
 
 say "Why one of the frames was dropped"
 target/release/lychgate explain pcap/village/input.pcap.gz \
-    --policy pcap/village/policy.toml --frame "$(python3 - "$out/report.json" <<'PYTHON'
-import json, sys
-print(json.load(open(sys.argv[1]))["refusals"]["first_frame"])
-PYTHON
-)"
+    --policy pcap/village/policy.toml \
+    --frame "$(sed -n 's/.*"first_frame": *\([0-9]*\).*/\1/p' "$out/report.json" | head -n 1)"
 
 printf '\nThe report for a browser: %s\nThe same for programs:    %s\n' \
     "$out/report.html" "$out/report.json"

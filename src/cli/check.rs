@@ -15,7 +15,7 @@ use crate::{
         Class, Diagnostics, Excess, Fallback, Limit, Policy, Pool, Progress, Rule, Severity,
         window_text,
     },
-    source::OCTETS_PER_SOURCE,
+    source,
 };
 
 /// Checks a policy file and its lists, and says what they mean.
@@ -205,7 +205,7 @@ impl<'a> Facts<'a> {
             concentrators: policy.concentrators(),
             sources: SourceFacts {
                 capacity: policy.capacity(),
-                octets: (policy.capacity() * OCTETS_PER_SOURCE) as u64,
+                octets: source::octets(policy.capacity()) as u64,
                 full: fallback(policy.full()),
                 strangers: fallback(policy.strangers()),
             },

@@ -72,9 +72,9 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "N", default_value = "1")]
     workers: NonZeroUsize,
 
-    /// Make the source table's hash the same in every run
-    #[arg(long, value_name = "NUMBER")]
-    seed: Option<u64>,
+    /// Key of the source table's hash; it matters only where the table's memory is too small
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    seed: u64,
 
     /// List this many subscribers
     #[arg(long, value_name = "N", default_value_t = 10)]

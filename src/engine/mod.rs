@@ -2,7 +2,6 @@
 //!
 //! The engine owns no clock, thread, socket or file: every frame brings its time, so that replay,
 //! tests and the live path run the same code and give the same verdicts.
-
 //!
 //! A batch is judged in two stages. The first is pure: frames are decoded, policy is looked up, and
 //! each attempt's places in the source table are computed and prefetched, so that the batch's cache

@@ -67,8 +67,8 @@ pub struct Plan {
     pub policy: NamedPolicy,
     /// What else judges them, to see whose verdicts differ.
     pub compare: Option<NamedPolicy>,
-    /// Makes the source table's hash the same in every run.
-    pub seed: Option<u64>,
+    /// Keys the source table's hash, so that every run is the same.
+    pub seed: u64,
     /// Threads that judge.
     pub workers: NonZeroUsize,
     /// Captures to write.
@@ -136,7 +136,7 @@ pub fn replay(
 
 /// One judge per worker, all over the same source tables.
 fn judges(plan: &Plan) -> Vec<Judge> {
-    let table = |policy: &Policy| Arc::new(SourceTable::new(policy.capacity(), plan.seed));
+    let table = |policy: &Policy| Arc::new(SourceTable::new(policy.capacity(), Some(plan.seed)));
     let ours = table(&plan.policy.policy);
     let theirs = plan
         .compare

@@ -34,11 +34,24 @@ pub use self::{
 /// attempts. One more is paid per lane of a limit above [`SHARE_MAX`].
 pub const OCTETS_PER_SOURCE: usize = 96;
 
+/// What a table for `capacity` sources costs: [`OCTETS_PER_SOURCE`] each, and in a small table the
+/// least memory of recent attempts.
+#[must_use]
+pub const fn octets(capacity: usize) -> usize {
+    let recent = capacity * RECENT_PER_SOURCE * 8;
+    let least = RECENT_MIN * 8;
+    capacity * OCTETS_PER_SOURCE + least.saturating_sub(recent)
+}
+
 /// Slots are five for every four sources: 80 octets a source.
 const SLOTS_PER_4_SOURCES: usize = 5;
 
 /// Recent attempts remembered per source, 8 octets each. They are shared: a zombie uses more.
 const RECENT_PER_SOURCE: usize = 2;
+
+/// Recent attempts remembered at the least (512 KiB), so that a few zombies in a small table don't
+/// make it forget which SYNs are retransmissions.
+const RECENT_MIN: usize = 1 << 16;
 
 /// Which of a subscriber's limits an attempt is charged to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,7 +94,7 @@ impl SourceTable {
         };
         Self {
             table: Table::new(capacity, capacity * SLOTS_PER_4_SOURCES / 4),
-            recent: Recent::new(capacity * RECENT_PER_SOURCE),
+            recent: Recent::new((capacity * RECENT_PER_SOURCE).max(RECENT_MIN)),
             hasher,
         }
     }

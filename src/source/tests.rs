@@ -22,10 +22,12 @@ fn key(n: u32) -> IpNet {
 
 #[test]
 fn a_source_costs_what_the_documentation_says() {
-    let capacity = 1 << 16;
-    let table = SourceTable::new(capacity, Some(1));
-    let octets = table.table.octets() + table.recent.octets();
-    assert!(octets <= capacity * OCTETS_PER_SOURCE, "{octets}");
+    for capacity in [1, 1000, 1 << 16] {
+        let table = SourceTable::new(capacity, Some(1));
+        let taken = table.table.octets() + table.recent.octets();
+        assert!(taken <= octets(capacity), "{taken} for {capacity}");
+    }
+    assert_eq!(octets(1 << 16), (1 << 16) * OCTETS_PER_SOURCE);
 }
 
 #[test]

@@ -79,7 +79,7 @@ pub fn report_on(
             policy: policy(folder, text),
         },
         compare: None,
-        seed: Some(SEED),
+        seed: SEED,
         workers: NonZeroUsize::new(workers).unwrap(),
         outputs,
     };
