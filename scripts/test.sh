@@ -2,6 +2,8 @@
 # Runs every test, after installing what is missing. Takes no arguments; any failure ends it.
 source "$(dirname "$0")/common.sh"
 need_rust
+install python3 python3
+install ip iproute2
 for component in fmt clippy; do
     cargo "$component" --version >/dev/null 2>&1 || rustup component add "${component/fmt/rustfmt}"
 done
