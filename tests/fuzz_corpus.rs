@@ -2,6 +2,11 @@
 
 use std::{fs, path::Path};
 
+#[path = "../fuzz/properties/capture.rs"]
+mod capture;
+#[path = "../fuzz/properties/policy.rs"]
+mod policy;
+
 /// Runs `check` over all files of one target's corpus.
 fn replay(target: &str, check: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -14,10 +19,20 @@ fn replay(target: &str, check: fn(&[u8])) {
         check(&fs::read(&path).expect("a readable file"));
         count += 1;
     }
-    assert!(count > 0, "{} is empty", folder.display());
+    assert!(count >= 10, "only {count} files in {}", folder.display());
 }
 
 #[test]
 fn wire_keeps_its_contract_over_its_corpus() {
     replay("wire", lychgate::wire::check_contract);
+}
+
+#[test]
+fn capture_reading_keeps_its_properties_over_its_corpus() {
+    replay("capture", capture::holds);
+}
+
+#[test]
+fn policies_keep_their_properties_over_their_corpus() {
+    replay("policy", policy::holds);
 }
