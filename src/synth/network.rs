@@ -20,6 +20,9 @@ use crate::engine::Direction;
 pub const SUBSCRIBERS_MAX: u32 = (1 << 22) - 16;
 /// At most this many businesses do.
 pub const BUSINESSES_MAX: u32 = 250;
+/// A policy has room for at least this many sources, in 6 MiB: a smaller table saves nothing and
+/// forgets SYNs sooner.
+const CAPACITY_MIN: u32 = 65_536;
 
 /// The relay's addresses.
 pub const RELAYS: [IpAddr; 2] = [
@@ -208,7 +211,7 @@ capacity = {capacity}
 "#,
             relay4 = RELAYS[0],
             relay6 = RELAYS[1],
-            capacity = (4 * self.residents.max(256)).next_power_of_two(),
+            capacity = (4 * self.residents).next_power_of_two().max(CAPACITY_MIN),
         )
     }
 }
