@@ -198,8 +198,10 @@ enum Topic {
     Excess,
     /// Answers to mail that a subscriber sent from elsewhere.
     Reply,
-    /// A source address that nobody here has.
-    Spoofed,
+    /// A source address in no pool.
+    Stranger,
+    /// A subscriber's address, where that subscriber is not.
+    Misplaced,
     /// An attempt that no honest client makes.
     Malformed,
     /// Could hide mail.
@@ -220,7 +222,8 @@ impl Topic {
             R::LimitExceeded | R::SubmissionLimitExceeded | R::RelayLimitExceeded => Self::Excess,
             R::SmtpBlocked | R::SubmissionBlocked | R::TableFull => Self::Excess,
             R::SmtpReplyBlocked => Self::Reply,
-            R::Stranger | R::WrongVlan => Self::Spoofed,
+            R::Stranger => Self::Stranger,
+            R::WrongVlan => Self::Misplaced,
             R::BadIpv4Checksum | R::SourceRoute | R::SynFin | R::SynRst => Self::Malformed,
             R::TinyFragment | R::FragmentAtOffsetOne | R::IncompleteHeaderChain => Self::Hidden,
             R::TooManyTags | R::TooManyExtensions | R::VersionMismatch => Self::Hidden,
@@ -256,10 +259,16 @@ pub fn findings(summary: &Summary) -> Vec<String> {
         "were stopped because they could have hidden mail from any filter.",
     ));
     sentences.extend(sentence(
-        Topic::Spoofed,
+        Topic::Stranger,
         "mail segment",
-        "came from an address that no subscriber has there, and was stopped.",
-        "came from addresses that no subscriber has there, and were stopped.",
+        "came from an address that belongs to no subscriber, and was stopped.",
+        "came from addresses that belong to no subscriber, and were stopped.",
+    ));
+    sentences.extend(sentence(
+        Topic::Misplaced,
+        "mail segment",
+        "came from an address that belongs to subscribers elsewhere, and was stopped.",
+        "came from addresses that belong to subscribers elsewhere, and were stopped.",
     ));
     sentences.extend(sentence(
         Topic::Reply,
@@ -335,6 +344,7 @@ fn rest_sentence(summary: &Summary) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::sample;
 
     #[test]
     fn large_numbers_are_grouped_by_thousands() {
@@ -365,6 +375,25 @@ mod tests {
         for (nanos, text) in cases {
             assert_eq!(duration(nanos), text);
         }
+    }
+
+    #[test]
+    fn a_strangers_address_is_told_apart_from_a_subscribers_in_the_wrong_place() {
+        let mut summary = sample::summary();
+        for (reason, dropped) in [(Reason::Stranger, 742), (Reason::WrongVlan, 1)] {
+            summary.reasons[reason as usize].1.dropped = dropped;
+        }
+        let text = findings(&summary).join(" ");
+        assert!(
+            text.contains("742 mail segments came from addresses that belong to no subscriber, "),
+            "{text}"
+        );
+        assert!(
+            text.contains(
+                "1 mail segment came from an address that belongs to subscribers elsewhere, "
+            ),
+            "{text}"
+        );
     }
 
     #[test]
