@@ -151,17 +151,30 @@ pub fn histogram(values: impl Iterator<Item = u64>) -> Option<Histogram<u64>> {
     Some(histogram)
 }
 
-/// How many attempts a typical and a busy subscriber made.
+/// How many attempts a typical and a busy subscriber made; empty without subscribers.
 #[must_use]
 pub fn typical_source(sources: &[SourceRow]) -> String {
-    let Some(attempts) = histogram(sources.iter().map(|row| row.tally.all().attempts)) else {
+    let attempts = sources.iter().map(|row| row.tally.all().attempts);
+    let mut attempts: Vec<_> = attempts.collect();
+    attempts.sort_unstable();
+    let Some(&busiest) = attempts.last() else {
         return String::new();
     };
+    // The number that so many of a hundred subscribers do not exceed.
+    let at_most = |percent: usize| attempts[(attempts.len() * percent).div_ceil(100) - 1];
+    let (half, nearly_all) = (at_most(50), at_most(99));
+    if half == busiest {
+        return format!("No subscriber made more than {}.", counted(half, "attempt"));
+    }
+    let middle = if nearly_all < busiest {
+        format!("99 of 100 at most {}, ", thousands(nearly_all))
+    } else {
+        String::new()
+    };
     format!(
-        "Half of the subscribers made at most {}, 99 of 100 at most {}, the busiest {}.",
-        counted(attempts.value_at_quantile(0.5), "attempt"),
-        thousands(attempts.value_at_quantile(0.99)),
-        thousands(attempts.max()),
+        "Half of the subscribers made at most {}, {middle}the busiest {}.",
+        counted(half, "attempt"),
+        thousands(busiest),
     )
 }
 
@@ -375,6 +388,29 @@ mod tests {
         for (nanos, text) in cases {
             assert_eq!(duration(nanos), text);
         }
+    }
+
+    #[test]
+    fn a_small_capture_says_nothing_twice_about_its_busiest_subscriber() {
+        let sources = sample::summary().sources;
+        let (kept, zombie) = (&sources[0], &sources[28]);
+        let rows = |kept_count, zombies| {
+            let rows = std::iter::repeat_n(kept.clone(), kept_count);
+            let rows: Vec<_> = rows
+                .chain(std::iter::repeat_n(zombie.clone(), zombies))
+                .collect();
+            typical_source(&rows)
+        };
+        assert_eq!(rows(0, 0), "");
+        assert_eq!(rows(1, 0), "No subscriber made more than 1 attempt.");
+        assert_eq!(
+            rows(50, 2),
+            "Half of the subscribers made at most 1 attempt, the busiest 1,248."
+        );
+        assert_eq!(
+            rows(199, 1),
+            "Half of the subscribers made at most 1 attempt, 99 of 100 at most 1, the busiest 1,248."
+        );
     }
 
     #[test]
