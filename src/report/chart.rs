@@ -1,30 +1,43 @@
-//! Geometry of the page's charts, in SVG user units. Everything is computed here, so that the
-//! template only places it.
+//! Geometry of the page's charts: across in percent, so that a chart is as wide as its page and its
+//! text as large as the rest; down in pixels. Everything is computed here, so that the template
+//! only places it.
 
 use super::words;
-use crate::replay::{Series, SourceRow};
+use crate::{
+    engine::Nanos,
+    replay::{Series, SourceRow},
+};
 
 /// At most so many bars fit beside each other in the time chart.
 pub const BARS_MAX: usize = 120;
-/// At most so many moments are written below it.
-const TIMES_MAX: usize = 6;
-/// Upper bounds of the histogram's bins: 1, 2–4, 5–9, 10–19, 20–49, …
-const BIN_STEPS: [u64; 3] = [1, 2, 5];
+/// The axis of time is cut into at most so many stretches by the moments written below it.
+const STRETCHES_MAX: u64 = 8;
+/// At most so many bins are labelled below the histogram.
+const BIN_LABELS_MAX: usize = 10;
+/// Steps to round numbers: 1, 2, 5, 10, 20, 50, …
+const ROUND_STEPS: [u64; 3] = [1, 2, 5];
+const MILLISECOND: Nanos = 1_000_000;
+const SECOND: Nanos = 1000 * MILLISECOND;
+const DAY: Nanos = 86_400 * SECOND;
+/// Seconds between moments that people find on a clock. Each divides the day.
+const CLOCK_STEPS: [u64; 17] = [
+    1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200,
+];
 
 /// A bar of two stacked parts, admitted below and refused above.
 #[derive(Debug, PartialEq)]
 pub struct Bar {
-    /// Left edge.
+    /// Left edge, in percent.
     pub x: f64,
-    /// Width.
+    /// Width, in percent.
     pub width: f64,
-    /// Upper edge of the admitted part.
+    /// Upper edge of the admitted part, in pixels.
     pub admitted_y: f64,
-    /// Height of the admitted part.
+    /// Height of the admitted part, in pixels.
     pub admitted_height: f64,
-    /// Upper edge of the refused part.
+    /// Upper edge of the refused part, in pixels.
     pub refused_y: f64,
-    /// Height of the refused part.
+    /// Height of the refused part, in pixels.
     pub refused_height: f64,
     /// What the bar stands for: a moment or a range of attempts.
     pub label: String,
@@ -37,7 +50,7 @@ pub struct Bar {
 /// A labelled position on an axis.
 #[derive(Debug, PartialEq)]
 pub struct Tick {
-    /// Where.
+    /// Where: in percent across, in pixels down.
     pub at: f64,
     /// What stands there.
     pub label: String,
@@ -46,9 +59,7 @@ pub struct Tick {
 /// Stacked bars over two axes.
 #[derive(Debug)]
 pub struct BarChart {
-    /// Width of the plot, without labels.
-    pub width: f64,
-    /// Height of the plot, without labels.
+    /// Height of the plot without labels, in pixels.
     pub height: f64,
     /// The bars from left to right.
     pub bars: Vec<Bar>,
@@ -62,8 +73,6 @@ pub struct BarChart {
 struct Column {
     /// What the bar stands for.
     label: String,
-    /// What stands below it, if anything does.
-    tick: String,
     lower: u64,
     upper: u64,
 }
@@ -71,26 +80,27 @@ struct Column {
 impl BarChart {
     /// Attempts and refusals over time; `None` without attempts.
     #[must_use]
-    pub fn over_time(series: &Series, width: f64, height: f64) -> Option<Self> {
+    pub fn over_time(series: &Series, height: f64) -> Option<Self> {
         let series = series.at_most(BARS_MAX);
-        let step = series.width();
-        let every = columns_per_tick(series.iter().len(), step);
+        let width = series.width();
         let columns: Vec<_> = series
             .iter()
             .map(|(start, bucket)| Column {
-                label: words::time_of_day(start, step),
-                tick: words::time_of_day(start, step * every as u64),
+                label: words::bucket_start(start, width),
                 lower: bucket.admitted,
                 upper: bucket.refused,
             })
             .collect();
         // Few buckets make slim bars rather than slabs.
-        Self::new(&columns, columns.len().max(24), 0.86, every, width, height)
+        let slots = columns.len().max(24);
+        let (first, _) = series.iter().next()?;
+        let ticks = time_ticks(first, width, columns.len() as u64, slots as u64);
+        Self::new(&columns, slots, 0.86, ticks, height)
     }
 
     /// How many subscribers made how many attempts; `None` without subscribers.
     #[must_use]
-    pub fn attempts_per_source(sources: &[SourceRow], width: f64, height: f64) -> Option<Self> {
+    pub fn attempts_per_source(sources: &[SourceRow], height: f64) -> Option<Self> {
         let attempts = |over: bool| {
             let all = sources.iter().map(|row| row.tally.all());
             words::histogram(
@@ -103,20 +113,25 @@ impl BarChart {
         let columns: Vec<_> = bins(largest)
             .map(|(low, high)| Column {
                 label: bin_label(low, high),
-                tick: bin_label(low, high),
                 lower: kept.count_between(low, high),
                 upper: refused.count_between(low, high),
             })
             .collect();
-        Self::new(&columns, columns.len().max(5), 0.9, 1, width, height)
+        let slots = columns.len().max(5);
+        let tick = |(index, column): (usize, &Column)| Tick {
+            at: rounded(100.0 * (float(index as u64) + 0.5) / float(slots as u64)),
+            label: column.label.clone(),
+        };
+        let every = columns.len().div_ceil(BIN_LABELS_MAX).max(1);
+        let ticks = columns.iter().enumerate().step_by(every).map(tick);
+        Self::new(&columns, slots, 0.9, ticks.collect(), height)
     }
 
     fn new(
         columns: &[Column],
         slots: usize,
         fill: f64,
-        every: usize,
-        width: f64,
+        x_ticks: Vec<Tick>,
         height: f64,
     ) -> Option<Self> {
         let peak = columns
@@ -125,7 +140,7 @@ impl BarChart {
             .max()
             .filter(|peak| *peak > 0)?;
         let (top, y_ticks) = vertical_axis(peak, height);
-        let slot = width / float(slots as u64);
+        let slot = 100.0 / float(slots as u64);
         let scale = |count: u64| height * float(count) / float(top);
         let bar = |(index, column): (usize, &Column)| {
             let (lower, upper) = (scale(column.lower), scale(column.upper));
@@ -141,35 +156,40 @@ impl BarChart {
                 refused: words::thousands(column.upper),
             }
         };
-        let tick = |(index, column): (usize, &Column)| Tick {
-            at: rounded(slot * (float(index as u64) + 0.5)),
-            label: column.tick.clone(),
-        };
         Some(Self {
-            width,
             height,
             bars: columns.iter().enumerate().map(bar).collect(),
-            x_ticks: columns
-                .iter()
-                .enumerate()
-                .step_by(every)
-                .map(tick)
-                .collect(),
+            x_ticks,
             y_ticks,
         })
     }
 }
 
-/// How many columns of this width stand between two written moments: whole seconds, if it is more
-/// than one.
-fn columns_per_tick(columns: usize, width: u64) -> usize {
-    const SECOND: u64 = 1_000_000_000;
-    let fewest = columns.div_ceil(TIMES_MAX).max(1);
-    let is_readable = |count: &usize| {
-        let gap = width * *count as u64;
-        gap < SECOND || gap.is_multiple_of(SECOND)
+/// Round moments below an axis of `slots` columns, the first of which begins at `first`. Each
+/// stands where its moment is: at the left edge of the column that begins then.
+fn time_ticks(first: Nanos, width: Nanos, columns: u64, slots: u64) -> Vec<Tick> {
+    let (span, axis) = (width * columns, float(width) * float(slots));
+    let step = time_step(span, width);
+    let tick = |moment: Nanos| Tick {
+        at: rounded(100.0 * float(moment - first) / axis),
+        label: words::clock(moment, step),
     };
-    (fewest..fewest + 1000).find(is_readable).unwrap_or(fewest)
+    let moments = first.div_ceil(step)..=first.saturating_add(span) / step;
+    moments.map(|index| tick(index * step)).collect()
+}
+
+/// The shortest step that people find on a clock or in a calendar, at least a column's `width`, and
+/// so long that it cuts the `span` into few stretches.
+fn time_step(span: Nanos, width: Nanos) -> Nanos {
+    let shortest = span.div_ceil(STRETCHES_MAX).max(width);
+    let below_a_second = round_numbers().map(|count| count * MILLISECOND);
+    let days = round_numbers().take(15).map(|count| count * DAY);
+    below_a_second
+        .take_while(|step| *step < SECOND)
+        .chain(CLOCK_STEPS.map(|count| count * SECOND))
+        .chain(days)
+        .find(|step| *step >= shortest)
+        .unwrap_or(shortest)
 }
 
 /// The axis' upper end and ticks at round numbers, at most five.
@@ -187,7 +207,7 @@ fn vertical_axis(peak: u64, height: f64) -> (u64, Vec<Tick>) {
 
 /// 1, 2, 5, 10, 20, 50, …
 fn round_numbers() -> impl Iterator<Item = u64> {
-    (0..19).flat_map(|power| BIN_STEPS.map(|step| step * 10u64.pow(power)))
+    (0..19).flat_map(|power| ROUND_STEPS.map(|step| step * 10u64.pow(power)))
 }
 
 /// Ranges of attempts that reach to `largest`, both ends included.
@@ -211,9 +231,9 @@ fn bin_label(low: u64, high: u64) -> String {
     }
 }
 
-/// Two decimals are finer than any screen and keep the page small.
+/// Three decimals are finer than any screen and keep the page small.
 fn rounded(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
+    (value * 1000.0).round() / 1000.0
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a length on a screen")]
@@ -241,12 +261,47 @@ mod tests {
     }
 
     #[test]
-    fn moments_below_the_axis_are_whole_seconds_or_less_than_one_apart() {
-        let half = 500_000_000;
-        assert_eq!(columns_per_tick(25, half), 6, "3 s rather than 2.5 s");
-        assert_eq!(columns_per_tick(25, half / 50), 5, "50 ms");
-        assert_eq!(columns_per_tick(1, 10 * half), 1);
-        assert_eq!(columns_per_tick(0, half), 1);
+    fn steps_of_time_are_those_of_a_clock() {
+        let minutes = |count: u64| count * 60 * SECOND;
+        let cases = [
+            (20 * MILLISECOND, 5 * MILLISECOND),
+            (4 * SECOND, 500 * MILLISECOND),
+            (13 * SECOND, 2 * SECOND),
+            (minutes(2), 15 * SECOND),
+            (minutes(5), minutes(1)),
+            (minutes(10), minutes(2)),
+            (minutes(61), minutes(10)),
+            (minutes(100), minutes(15)),
+            (DAY, 3 * 3600 * SECOND),
+            (2 * DAY, 6 * 3600 * SECOND),
+            (7 * DAY, DAY),
+            (60 * DAY, 10 * DAY),
+        ];
+        for (span, step) in cases {
+            assert_eq!(time_step(span, span / 100), step, "{span} ns");
+        }
+        assert_eq!(
+            time_step(5 * SECOND, 5 * SECOND),
+            5 * SECOND,
+            "no finer than a column"
+        );
+        assert!(time_step(u64::MAX, 364 * DAY) >= u64::MAX / STRETCHES_MAX);
+    }
+
+    #[test]
+    fn ticks_stand_at_round_moments_whenever_the_capture_begins() {
+        let begin = 18 * 3600 * SECOND + 55 * SECOND;
+        let ticks = time_ticks(begin, 5 * SECOND, 60, 60);
+        let labels: Vec<_> = ticks.iter().map(|tick| tick.label.as_str()).collect();
+        assert_eq!(labels, ["18:01", "18:02", "18:03", "18:04", "18:05"]);
+        assert_eq!((ticks[0].at, ticks[1].at), (1.667, 21.667));
+    }
+
+    #[test]
+    fn a_lone_column_has_its_moment_below() {
+        let ticks = time_ticks(3 * SECOND, SECOND, 1, 24);
+        let labels: Vec<_> = ticks.iter().map(|tick| tick.label.as_str()).collect();
+        assert_eq!(labels, ["00:00:03", "00:00:04"]);
     }
 
     #[test]
@@ -261,7 +316,7 @@ mod tests {
         for admitted in [true, true, true, false] {
             series.count(0, admitted);
         }
-        let chart = BarChart::over_time(&series, 240.0, 100.0).unwrap();
+        let chart = BarChart::over_time(&series, 100.0).unwrap();
         let bar = &chart.bars[0];
         assert_eq!((bar.admitted_y, bar.admitted_height), (25.0, 75.0));
         assert_eq!((bar.refused_y, bar.refused_height), (0.0, 25.0));
@@ -269,7 +324,7 @@ mod tests {
 
     #[test]
     fn without_attempts_there_is_no_chart() {
-        assert!(BarChart::over_time(&Series::new(10), 100.0, 100.0).is_none());
-        assert!(BarChart::attempts_per_source(&[], 100.0, 100.0).is_none());
+        assert!(BarChart::over_time(&Series::new(10), 100.0).is_none());
+        assert!(BarChart::attempts_per_source(&[], 100.0).is_none());
     }
 }

@@ -215,8 +215,8 @@ fn over_time(series: &Series, out: &mut impl Write) -> io::Result<()> {
         )?;
     }
     let (begin, end) = (
-        words::time_of_day(first.0, width),
-        words::time_of_day(last.0, width),
+        words::bucket_start(first.0, width),
+        words::bucket_start(last.0, width),
     );
     let gap = buckets.len().saturating_sub(begin.len() + end.len());
     let axis = if gap == 0 {

@@ -84,13 +84,34 @@ pub fn rfc3339(nanos: Nanos) -> String {
     format!("{:.9}", timestamp(nanos))
 }
 
-/// The time of day in UTC, with milliseconds where `width` (of a chart's bucket) is below a second.
+const SECOND: Nanos = 1_000_000_000;
+const MINUTE: Nanos = 60 * SECOND;
+const HALF_HOUR: Nanos = 30 * MINUTE;
+const DAY: Nanos = 48 * HALF_HOUR;
+
+/// When a chart's bucket of this `width` begins, in UTC and as fine as the width: from
+/// half an hour on, a chart may span more than a day.
 #[must_use]
-pub fn time_of_day(nanos: Nanos, width: Nanos) -> String {
+pub fn bucket_start(nanos: Nanos, width: Nanos) -> String {
     let format = match width {
-        0..1_000_000_000 => "%H:%M:%S%.3f",
-        1_000_000_000..86_400_000_000_000 => "%H:%M:%S",
-        _ => "%Y-%m-%d",
+        0..SECOND => "%H:%M:%S%.3f",
+        SECOND..MINUTE => "%H:%M:%S",
+        MINUTE..HALF_HOUR => "%H:%M",
+        HALF_HOUR..DAY => "%Y-%m-%d %H:%M",
+        DAY.. => "%Y-%m-%d",
+    };
+    timestamp(nanos).strftime(format).to_string()
+}
+
+/// What stands at a tick of a time axis in UTC, if the ticks are one `step` apart. Midnight is
+/// written as the day that begins.
+#[must_use]
+pub fn clock(nanos: Nanos, step: Nanos) -> String {
+    let format = match step {
+        0..SECOND => "%H:%M:%S%.3f",
+        SECOND..MINUTE => "%H:%M:%S",
+        _ if nanos.is_multiple_of(DAY) => "%Y-%m-%d",
+        _ => "%H:%M",
     };
     timestamp(nanos).strftime(format).to_string()
 }
@@ -388,6 +409,31 @@ mod tests {
         for (nanos, text) in cases {
             assert_eq!(duration(nanos), text);
         }
+    }
+
+    #[test]
+    fn a_tick_names_the_day_at_midnight_and_the_minute_or_second_otherwise() {
+        let noon = 20_779 * DAY + DAY / 2;
+        assert_eq!(clock(noon, SECOND / 2), "12:00:00.000");
+        assert_eq!(clock(noon, 30 * SECOND), "12:00:00");
+        assert_eq!(clock(noon, 10 * MINUTE), "12:00");
+        assert_eq!(clock(noon + DAY / 2, DAY / 4), "2026-11-23");
+    }
+
+    #[test]
+    fn a_bucket_of_a_chart_over_days_names_its_day() {
+        let noon = 20_779 * DAY + DAY / 2;
+        let starts = [SECOND / 10, SECOND, MINUTE, HALF_HOUR, DAY];
+        assert_eq!(
+            starts.map(|width| bucket_start(noon, width)),
+            [
+                "12:00:00.000",
+                "12:00:00",
+                "12:00",
+                "2026-11-22 12:00",
+                "2026-11-22"
+            ]
+        );
     }
 
     #[test]
