@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::{chart::BarChart, words};
-use crate::replay::{ComparisonSummary, Difference, SourceRow, Summary, source_text};
+use crate::replay::{ComparisonSummary, Difference, FrameTotals, SourceRow, Summary, source_text};
 
 /// So many classes are told apart beside a reason before the rest is summed up.
 const CLASSES_MAX: usize = 4;
@@ -36,6 +36,7 @@ struct Page<'a> {
     sources_total: String,
     reasons: Vec<ReasonLine>,
     services: [ServiceLine; 2],
+    totals: [TotalLine; 4],
     comparison: Option<ComparisonView<'a>>,
 }
 
@@ -82,6 +83,13 @@ struct ServiceLine {
     refused: String,
 }
 
+struct TotalLine {
+    fate: &'static str,
+    frames: String,
+    share: String,
+    alarming: bool,
+}
+
 struct ComparisonView<'a> {
     policy: &'a str,
     sentence: String,
@@ -125,12 +133,13 @@ impl<'a> Page<'a> {
             tiles: tiles(summary),
             over_time: BarChart::over_time(&summary.series, 220.0),
             bucket: words::duration(summary.series.at_most(super::chart::BARS_MAX).width()),
-            spread: BarChart::attempts_per_source(&summary.sources, 200.0),
+            spread: BarChart::attempts_per_source(&summary.sources, 340.0),
             typical: words::typical_source(&summary.sources),
             sources: source_lines(summary, top),
             sources_total: words::thousands(summary.sources.len() as u64),
             reasons: reason_lines(summary),
             services: service_lines(summary),
+            totals: total_lines(summary.frames),
             comparison: summary
                 .comparison
                 .as_ref()
@@ -181,7 +190,7 @@ fn tiles(summary: &Summary) -> [Tile; 4] {
             over,
             "subscribers over their limit",
             format!(
-                "of {} seen opening mail connections",
+                "of {} with mail attempts",
                 words::thousands(summary.sources.len() as u64)
             ),
             over > 0,
@@ -251,6 +260,21 @@ fn service_lines(summary: &Summary) -> [ServiceLine; 2] {
         attempts: words::thousands(tally.attempts),
         admitted: words::thousands(tally.admitted),
         refused: words::thousands(tally.refused),
+    })
+}
+
+fn total_lines(frames: FrameTotals) -> [TotalLine; 4] {
+    let lines = [
+        ("forwarded", frames.forwarded, false),
+        ("dropped", frames.dropped, true),
+        ("reset", frames.reset, true),
+        ("unreadable", frames.unreadable, false),
+    ];
+    lines.map(|(fate, count, stopped)| TotalLine {
+        fate,
+        frames: words::thousands(count),
+        share: words::percent(count, frames.total),
+        alarming: stopped && count > 0,
     })
 }
 
