@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::{CaptureError, Fault, Found, Record, pcap::Pcap, pcapng::Pcapng, stream::Stream};
+use super::{CaptureError, Fault, Found, Record, Run, pcap::Pcap, pcapng::Pcapng, stream::Stream};
 
 /// The records of one capture file, or of standard input, in the order in which they stand there.
 pub struct Reader {
@@ -133,19 +133,24 @@ impl Reader {
     /// The record found last.
     #[inline]
     pub(super) fn record(&self) -> Record<'_> {
-        let Found {
-            time,
-            link,
-            start,
-            length,
-            wire_length,
-        } = self.found;
-        Record {
-            time,
-            link,
-            bytes: self.stream.slice(start, length),
-            wire_length,
+        self.found.record(self.stream.buffer())
+    }
+
+    /// Hands out every record that lies whole in the buffer, at least one unless this is the end,
+    /// and the buffer with them. `found` says that the first was found already. An error comes
+    /// behind the records in front of it.
+    pub(super) fn hand_out(&mut self, run: &mut Run, found: bool) -> Result<(), CaptureError> {
+        run.truncate(0);
+        let mut advanced = if found { Ok(true) } else { self.advance() };
+        while let Ok(true) = advanced {
+            run.push(self.found);
+            if !self.format.has_whole_record(self.stream.window()) {
+                break;
+            }
+            advanced = self.advance();
         }
+        self.stream.exchange(run.octets());
+        advanced.map(|_| ())
     }
 
     /// Time of the record found last.
@@ -155,6 +160,15 @@ impl Reader {
 }
 
 impl Format {
+    /// Whether the next record can be found without reading on; false also when in doubt.
+    #[inline]
+    fn has_whole_record(&self, window: &[u8]) -> bool {
+        match self {
+            Self::Pcap(pcap) => pcap.has_whole_record(window),
+            Self::Pcapng(pcapng) => pcapng.has_whole_record(window),
+        }
+    }
+
     fn begin(stream: &mut Stream) -> Result<Self, Fault> {
         stream.fill(4)?;
         if Pcapng::recognises(stream) {
