@@ -106,6 +106,7 @@ impl Pcap {
     }
 
     /// Finds the next record and consumes it.
+    #[inline(always)]
     pub fn advance(&self, stream: &mut Stream) -> Result<Option<Found>, Fault> {
         let header = self.layout.record_header();
         loop {

@@ -109,25 +109,25 @@ impl Reader {
     /// Finds the next record, if there is one, for [`Reader::record`] to show.
     #[inline]
     pub(super) fn advance(&mut self) -> Result<bool, CaptureError> {
+        let found = self.find()?;
+        if let Some(found) = found {
+            self.found = found;
+        }
+        Ok(found.is_some())
+    }
+
+    /// Inlined, so that what is found goes from registers to where it is kept.
+    #[inline(always)]
+    fn find(&mut self) -> Result<Option<Found>, CaptureError> {
         if self.ended {
-            return Ok(false);
+            return Ok(None);
         }
         let found = match &mut self.format {
             Format::Pcap(pcap) => pcap.advance(&mut self.stream),
             Format::Pcapng(pcapng) => pcapng.advance(&mut self.stream),
         };
-        match found {
-            Ok(Some(found)) => {
-                self.found = found;
-                return Ok(true);
-            }
-            Ok(None) => self.ended = true,
-            Err(fault) => {
-                self.ended = true;
-                return Err(CaptureError::new(&self.name, fault));
-            }
-        }
-        Ok(false)
+        self.ended = !matches!(found, Ok(Some(_)));
+        found.map_err(|fault| CaptureError::new(&self.name, fault))
     }
 
     /// The record found last.
@@ -141,16 +141,24 @@ impl Reader {
     /// behind the records in front of it.
     pub(super) fn hand_out(&mut self, run: &mut Run, found: bool) -> Result<(), CaptureError> {
         run.truncate(0);
-        let mut advanced = if found { Ok(true) } else { self.advance() };
-        while let Ok(true) = advanced {
+        if found {
             run.push(self.found);
-            if !self.format.has_whole_record(self.stream.window()) {
-                break;
+        } else if let Some(found) = self.find()? {
+            run.push(found);
+        }
+        let mut damage = Ok(());
+        while !run.is_empty() && self.format.has_whole_record(self.stream.window()) {
+            match self.find() {
+                Ok(Some(found)) => run.push(found),
+                Ok(None) => break,
+                Err(error) => {
+                    damage = Err(error);
+                    break;
+                }
             }
-            advanced = self.advance();
         }
         self.stream.exchange(run.octets());
-        advanced.map(|_| ())
+        damage
     }
 
     /// Time of the record found last.
