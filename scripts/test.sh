@@ -36,6 +36,7 @@ cargo check --quiet --manifest-path fuzz/Cargo.toml
 
 say "Benches run"
 cargo bench --bench judge -- --frames 20000 --rounds 1
+cargo bench --bench capture -- --frames 20000 --rounds 1
 
 say "The demo"
 scripts/demo.sh

@@ -208,6 +208,16 @@ impl Policy {
         }
     }
 
+    /// Whether an address is a subscriber's.
+    #[inline]
+    #[must_use]
+    pub fn is_subscriber(&self, address: IpAddr) -> bool {
+        matches!(
+            self.entries.get(self.map.get(address) as usize),
+            Some(Entry::Subscriber { .. })
+        )
+    }
+
     /// Whether an address is a relay's.
     #[inline]
     #[must_use]

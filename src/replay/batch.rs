@@ -2,20 +2,16 @@
 
 use crate::{
     engine::{Direction, Frame, Judgements, Nanos},
-    io::capture::Record,
-    wire::Link,
+    io::capture::{Record, Run},
 };
 
-/// Frames in a batch: enough to pay for a hand-over between threads, few enough for the cache.
-pub const FRAMES_MAX: usize = 256;
-/// Octets in a batch before it counts as full; one more frame may follow.
-const OCTETS_MAX: usize = 512 * 1024;
-
-/// Frames in order of arrival, copied out of the reader's buffer, and what was judged of them.
-/// Reused over and over: nothing is allocated per frame.
+/// Frames in order of arrival, as one read brought them, and what was judged of them. Reused over
+/// and over: nothing is allocated per frame.
 #[derive(Debug, Default)]
 pub struct Batch {
-    octets: Vec<u8>,
+    /// What was read.
+    pub run: Run,
+    /// As many as records.
     entries: Vec<Entry>,
     /// Number of the first frame, from 1 as Wireshark counts.
     pub number: u64,
@@ -25,46 +21,32 @@ pub struct Batch {
     pub others: Judgements,
 }
 
+/// What the replay knows of a record.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    start: usize,
-    captured: u32,
-    wire_length: u32,
-    link: Link,
     direction: Option<Direction>,
-    /// As the capture has it.
-    stamp: Nanos,
     /// As the engine sees it: never earlier than the frame before.
     time: Nanos,
 }
 
 impl Batch {
-    /// Empties it; the next frame in is number `number`.
-    pub fn restart(&mut self, number: u64) {
-        self.octets.clear();
-        self.entries.clear();
+    /// Makes the run's first `frames_max` records its frames, the first of them number `number`.
+    /// `place` says which way a record of an input travelled, if that is known, and when it is
+    /// judged.
+    pub fn place(
+        &mut self,
+        number: u64,
+        frames_max: usize,
+        mut place: impl FnMut(usize, Nanos) -> (Option<Direction>, Nanos),
+    ) {
         self.number = number;
-    }
-
-    /// Takes a frame in, to be judged at `time`.
-    pub fn push(&mut self, record: &Record<'_>, direction: Option<Direction>, time: Nanos) {
-        let start = self.octets.len();
-        self.octets.extend_from_slice(record.bytes);
-        self.entries.push(Entry {
-            start,
-            captured: u32::try_from(record.bytes.len()).unwrap_or(u32::MAX),
-            wire_length: record.wire_length,
-            link: record.link,
-            direction,
-            stamp: record.time,
-            time,
+        self.run.truncate(frames_max);
+        self.entries.clear();
+        let entries = self.run.records().map(|(input, record)| {
+            let (direction, time) = place(input, record.time);
+            Entry { direction, time }
         });
-    }
-
-    /// Whether it should be judged before more frames come in.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.entries.len() >= FRAMES_MAX || self.octets.len() >= OCTETS_MAX
+        self.entries.extend(entries);
     }
 
     /// Number of frames.
@@ -81,19 +63,15 @@ impl Batch {
 
     /// The frames as the engine takes them, beside room for its judgements.
     pub fn parts(&mut self) -> (Vec<Frame<'_>>, &mut Judgements, &mut Judgements) {
-        let octets = &self.octets;
-        let frames = self
-            .entries
-            .iter()
-            .map(|entry| entry.frame(octets))
-            .collect();
-        (frames, &mut self.judgements, &mut self.others)
+        let records = self.run.records().zip(&self.entries);
+        let frames = records.map(|((_, record), entry)| entry.frame(record));
+        (frames.collect(), &mut self.judgements, &mut self.others)
     }
 
     /// One frame as the engine saw it.
     #[must_use]
     pub fn frame(&self, index: usize) -> Frame<'_> {
-        self.entries[index].frame(&self.octets)
+        self.entries[index].frame(self.run.record(index))
     }
 
     /// When the engine saw a frame.
@@ -105,26 +83,17 @@ impl Batch {
     /// One frame as the capture had it.
     #[must_use]
     pub fn record(&self, index: usize) -> Record<'_> {
-        let entry = &self.entries[index];
-        Record {
-            time: entry.stamp,
-            link: entry.link,
-            bytes: entry.bytes(&self.octets),
-            wire_length: entry.wire_length,
-        }
+        self.run.record(index)
     }
 }
 
 impl Entry {
-    fn bytes<'a>(&self, octets: &'a [u8]) -> &'a [u8] {
-        &octets[self.start..self.start + self.captured as usize]
-    }
-
-    fn frame<'a>(&self, octets: &'a [u8]) -> Frame<'a> {
+    #[inline]
+    fn frame<'a>(&self, record: Record<'a>) -> Frame<'a> {
         Frame {
-            bytes: self.bytes(octets),
-            wire_length: self.wire_length,
-            link: self.link,
+            bytes: record.bytes,
+            wire_length: record.wire_length,
+            link: record.link,
             direction: self.direction,
             time: self.time,
         }

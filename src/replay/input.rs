@@ -87,20 +87,19 @@ impl Input {
         self.fill_up_to(batch, u64::MAX);
     }
 
-    /// As [`Input::fill`], with no frame beyond this number.
+    /// As [`Input::fill`], with no frame beyond this number, at which it may end.
     pub fn fill_up_to(&mut self, batch: &mut Batch, number: u64) {
-        batch.restart(self.frames + 1);
-        while self.frames < number && !batch.is_full() {
-            match self.merge.next() {
-                Ok(Some((index, record))) => {
-                    let time = clamp(&mut self.span, record.time);
-                    batch.push(&record, self.directions[index], time);
-                    self.frames += 1;
-                }
-                Ok(None) => break,
-                Err((_, damage)) => self.damage.push(damage),
+        while let Err(damage) = self.merge.fill(&mut batch.run) {
+            self.damage.push(damage);
+            if !batch.run.is_empty() {
+                break;
             }
         }
+        let frames_max = usize::try_from(number - self.frames).unwrap_or(usize::MAX);
+        batch.place(self.frames + 1, frames_max, |input, stamp| {
+            (self.directions[input], clamp(&mut self.span, stamp))
+        });
+        self.frames += batch.len() as u64;
     }
 
     /// How far it has come.

@@ -187,6 +187,18 @@ impl Read for Dribble {
     }
 }
 
+/// A disk that fails behind some good octets.
+pub struct Failing(pub Cursor<Vec<u8>>);
+
+impl Read for Failing {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buffer)? {
+            0 => Err(io::Error::other("the disk fails")),
+            count => Ok(count),
+        }
+    }
+}
+
 /// All records, and the error behind them if there is one. A reader that has ended stays so.
 pub fn read_from(source: impl Read + Send + 'static) -> (Vec<Owned>, Option<CaptureError>) {
     let mut records = Vec::new();

@@ -1,9 +1,6 @@
 //! Damage of every kind: all before it is handed out, then one error says where and what.
 
-use std::{
-    io::{self, Read},
-    path::Path,
-};
+use std::{io::Cursor, path::Path};
 
 use lychgate::io::capture::{CAPTURED_MAX, CaptureError, Fault, Reader};
 
@@ -433,23 +430,11 @@ fn a_file_that_is_not_there_or_no_file_is_said_so() {
     ));
 }
 
-/// A disk that fails behind some good octets.
-struct Failing(io::Cursor<Vec<u8>>);
-
-impl Read for Failing {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.0.read(buffer)? {
-            0 => Err(io::Error::other("the disk fails")),
-            count => Ok(count),
-        }
-    }
-}
-
 #[test]
 fn a_disk_that_fails_is_not_taken_for_a_damaged_stream() {
     let octets = pcap_with(&[]);
     for octets in [gzip(&octets), zstandard(&octets), octets] {
-        let (records, error) = read_from(Failing(io::Cursor::new(octets)));
+        let (records, error) = read_from(Failing(Cursor::new(octets)));
         assert_eq!(records.len(), 1);
         let error = error.expect("the disk fails");
         assert_eq!(

@@ -7,5 +7,4 @@ mod formats;
 mod merging;
 mod pcapng;
 mod properties;
-mod speed;
 mod writing;

@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use lychgate::io::capture::{Fault, Merge, Progress, Reader};
+use lychgate::io::capture::{Fault, Merge, Progress, Reader, Run};
 use proptest::prelude::*;
 
 use super::build::*;
@@ -134,4 +134,85 @@ proptest! {
             prop_assert_eq!(kept, times);
         }
     }
+}
+
+/// The same, a run at a time. An error comes behind the records of its run.
+fn merged_by_runs(readers: Vec<Reader>) -> Vec<(usize, Option<u64>)> {
+    let mut merge = Merge::new(readers);
+    let (mut run, mut order) = (Run::default(), Vec::new());
+    loop {
+        let filled = merge.fill(&mut run);
+        for (index, (input, record)) in run.records().enumerate() {
+            assert_eq!(record.bytes, [record.time as u8]);
+            assert_eq!(record, run.record(index));
+            order.push((input, Some(record.time)));
+        }
+        match filled {
+            Err(_) => order.push((usize::MAX, None)),
+            Ok(()) if run.is_empty() => return order,
+            Ok(()) => {}
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn runs_hold_the_records_that_come_one_by_one(
+        times in prop::collection::vec(prop::collection::vec(0_u32..1000, 0..40), 1..4),
+        damaged in any::<bool>(),
+    ) {
+        let mut inputs: Vec<_> = times.iter().map(|times| capture(times)).collect();
+        if damaged {
+            inputs[0].extend([1, 2, 3]);
+        }
+        let expected: Vec<_> = merged(inputs.clone())
+            .into_iter()
+            .map(|(input, time)| (time.map_or(usize::MAX, |_| input), time))
+            .collect();
+        let whole = inputs.iter().cloned().map(reader).collect();
+        prop_assert_eq!(&merged_by_runs(whole), &expected);
+        let dribbling = |octets| {
+            Reader::from_read("test.cap", Dribble(Cursor::new(octets))).expect("a whole header")
+        };
+        let dribbling = inputs.into_iter().map(dribbling).collect();
+        prop_assert_eq!(&merged_by_runs(dribbling), &expected);
+    }
+}
+
+#[test]
+fn runs_are_cut_alike_however_the_octets_arrive_and_lose_nothing_between_them() {
+    let times: Vec<_> = (0..40_000).collect();
+    let lengths = |reader: Reader| {
+        let mut merge = Merge::new(vec![reader]);
+        let (mut run, mut lengths) = (Run::default(), Vec::new());
+        let mut next = 0;
+        loop {
+            merge.fill(&mut run).expect("no damage");
+            for (_, record) in run.records() {
+                assert_eq!((record.time, record.bytes), (next, &[next as u8][..]));
+                next += 1;
+            }
+            if run.is_empty() {
+                assert_eq!(next, 40_000);
+                return lengths;
+            }
+            lengths.push(run.len());
+        }
+    };
+    let whole = lengths(reader(capture(&times)));
+    assert!(whole.len() > 2);
+    let dribble = Dribble(Cursor::new(capture(&times)));
+    let dribbling = Reader::from_read("test.cap", dribble).expect("a whole header");
+    assert_eq!(lengths(dribbling), whole);
+}
+
+#[test]
+fn a_disk_that_fails_leaves_the_run_in_front_of_it() {
+    let failing = Failing(Cursor::new(capture(&[1, 2, 3])));
+    let failing = Reader::from_read("test.cap", failing).expect("a whole header");
+    let order = merged_by_runs(vec![failing]);
+    assert_eq!(
+        order,
+        [(0, Some(1)), (0, Some(2)), (0, Some(3)), (usize::MAX, None)]
+    );
 }

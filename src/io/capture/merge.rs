@@ -5,7 +5,7 @@ use std::{
     collections::{BinaryHeap, binary_heap::PeekMut},
 };
 
-use super::{CaptureError, Progress, Reader, Record};
+use super::{CaptureError, Progress, Reader, Record, Run};
 
 /// Several readers as one: always the earliest of their next records; among records of the same
 /// time, that of the reader given first.
@@ -73,6 +73,29 @@ impl Merge {
         }
         self.lent = true;
         Ok(Some((index, input.reader.record())))
+    }
+
+    /// Fills a run with the next records; it stays empty when all readers are at their ends.
+    ///
+    /// # Errors
+    /// A reader is damaged or cannot be read on; said once for each. Records in front of that
+    /// may be in the run, and the next call goes on with the others.
+    pub fn fill(&mut self, run: &mut Run) -> Result<(), CaptureError> {
+        if let [only] = &mut self.inputs[..] {
+            let found = !self.turns.is_empty() && only.damage.is_none() && !self.lent;
+            self.lent = true;
+            let handed_out = only.reader.hand_out(run, found);
+            return only.damage.take().map_or(handed_out, Err);
+        }
+        run.truncate(0);
+        while !run.is_full() {
+            match self.next() {
+                Ok(Some((index, record))) => run.copy(index, &record),
+                Ok(None) => break,
+                Err((_, damage)) => return Err(damage),
+            }
+        }
+        Ok(())
     }
 
     /// How far all of them have come; the total is known if each one's is.

@@ -1,15 +1,15 @@
 //! Reading and writing capture files.
 //!
 //! A [`Reader`] hands out the [`Record`]s of one file or of standard input, in the order in which
-//! they stand there; a [`Merge`] hands out those of several readers in the order of their times;
-//! a [`Writer`] writes pcapng and a [`PcapWriter`] classic pcap.
+//! they stand there; a [`Merge`] hands out those of several readers in the order of their times,
+//! one by one or as [`Run`]s; a [`Writer`] writes pcapng and a [`PcapWriter`] classic pcap.
 //!
 //! What this module promises:
 //!
 //! - **Everything in front of damage is handed out**, then one [`CaptureError`] that says where
 //!   (in octets of the uncompressed stream) and what, then nothing more.
 //! - **Memory is bounded**, whatever a file claims: one buffer a reader, records are slices into
-//!   it, nothing is allocated per record. A zstd stream may ask for a window of up to 128 MiB.
+//!   it or into a run's, nothing is allocated per record. A zstd stream may ask for a window of up to 128 MiB.
 //! - **Formats are told by their first octets**, never by the name: pcap (µs, ns, either byte
 //!   order, Kuznetzov's variant) and pcapng (several sections and interfaces), each plain or
 //!   compressed by gzip or zstd.
@@ -22,6 +22,7 @@
 //! | `stream` | octets in order, uncompressed, in one buffer |
 //! | `pcap`, `pcapng` | where the next record lies in that buffer |
 //! | `reader`, `merge` | records of one file, of several |
+//! | `run` | records a bufferful at a time |
 //! | `writer` | records to a file |
 //! | `link` | which link types there are, and what they are to `wire` |
 //! | `error` | what went wrong, where, and what to do |
@@ -35,6 +36,7 @@ mod merge;
 mod pcap;
 mod pcapng;
 mod reader;
+mod run;
 mod stream;
 mod writer;
 
@@ -43,6 +45,7 @@ use crate::wire::Link;
 pub use error::{CaptureError, Fault};
 pub use merge::Merge;
 pub use reader::{Progress, Reader};
+pub use run::Run;
 pub use writer::{PcapWriter, Precision, Writer};
 
 /// At most this many octets of one frame are captured (`MAXIMUM_SNAPLEN` of libpcap). A record
@@ -65,7 +68,7 @@ pub struct Record<'a> {
 }
 
 /// Where a record lies in a stream's buffer, and what its header said.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Found {
     time: u64,
     link: Link,
@@ -83,6 +86,16 @@ impl Found {
         length: 0,
         wire_length: 0,
     };
+
+    #[inline]
+    fn record<'a>(&self, buffer: &'a [u8]) -> Record<'a> {
+        Record {
+            time: self.time,
+            link: self.link,
+            bytes: &buffer[self.start..self.start + self.length],
+            wire_length: self.wire_length,
+        }
+    }
 }
 
 /// How many octets of one frame a file with this snap length may hold: twice as many as it says

@@ -92,7 +92,21 @@ impl Pcap {
         })
     }
 
+    /// Whether the window begins with a whole record.
+    #[inline]
+    pub fn has_whole_record(&self, window: &[u8]) -> bool {
+        let Some(&[.., a, b, c, d]) = window.first_chunk::<12>() else {
+            return false;
+        };
+        let captured = match self.layout {
+            Layout::BigEndian => u32::from_be_bytes([a, b, c, d]),
+            Layout::LittleEndian | Layout::Modified => u32::from_le_bytes([a, b, c, d]),
+        };
+        window.len() >= self.layout.record_header() + captured as usize
+    }
+
     /// Finds the next record and consumes it.
+    #[inline(always)]
     pub fn advance(&self, stream: &mut Stream) -> Result<Option<Found>, Fault> {
         let header = self.layout.record_header();
         loop {

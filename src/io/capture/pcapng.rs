@@ -74,6 +74,16 @@ impl Pcapng {
         }
     }
 
+    /// Whether the window begins with a whole packet block.
+    #[inline]
+    pub fn has_whole_record(&self, window: &[u8]) -> bool {
+        if window.len() < BLOCK_HEADER {
+            return false;
+        }
+        let [kind, length] = self.words(window);
+        matches!(kind, EPB_MAGIC | SPB_MAGIC | PACKET_BLOCK) && window.len() >= length as usize
+    }
+
     /// Finds the next packet and consumes it, and whatever stands in front of it.
     pub fn advance(&mut self, stream: &mut Stream) -> Result<Option<Found>, Fault> {
         loop {

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::{CaptureError, Fault, Found, Record, pcap::Pcap, pcapng::Pcapng, stream::Stream};
+use super::{CaptureError, Fault, Found, Record, Run, pcap::Pcap, pcapng::Pcapng, stream::Stream};
 
 /// The records of one capture file, or of standard input, in the order in which they stand there.
 pub struct Reader {
@@ -109,43 +109,56 @@ impl Reader {
     /// Finds the next record, if there is one, for [`Reader::record`] to show.
     #[inline]
     pub(super) fn advance(&mut self) -> Result<bool, CaptureError> {
+        let found = self.find()?;
+        if let Some(found) = found {
+            self.found = found;
+        }
+        Ok(found.is_some())
+    }
+
+    /// Inlined, so that what is found goes from registers to where it is kept.
+    #[inline(always)]
+    fn find(&mut self) -> Result<Option<Found>, CaptureError> {
         if self.ended {
-            return Ok(false);
+            return Ok(None);
         }
         let found = match &mut self.format {
             Format::Pcap(pcap) => pcap.advance(&mut self.stream),
             Format::Pcapng(pcapng) => pcapng.advance(&mut self.stream),
         };
-        match found {
-            Ok(Some(found)) => {
-                self.found = found;
-                return Ok(true);
-            }
-            Ok(None) => self.ended = true,
-            Err(fault) => {
-                self.ended = true;
-                return Err(CaptureError::new(&self.name, fault));
-            }
-        }
-        Ok(false)
+        self.ended = !matches!(found, Ok(Some(_)));
+        found.map_err(|fault| CaptureError::new(&self.name, fault))
     }
 
     /// The record found last.
     #[inline]
     pub(super) fn record(&self) -> Record<'_> {
-        let Found {
-            time,
-            link,
-            start,
-            length,
-            wire_length,
-        } = self.found;
-        Record {
-            time,
-            link,
-            bytes: self.stream.slice(start, length),
-            wire_length,
+        self.found.record(self.stream.buffer())
+    }
+
+    /// Hands out every record that lies whole in the buffer, at least one unless this is the end,
+    /// and the buffer with them. `found` says that the first was found already. An error comes
+    /// behind the records in front of it.
+    pub(super) fn hand_out(&mut self, run: &mut Run, found: bool) -> Result<(), CaptureError> {
+        run.truncate(0);
+        if found {
+            run.push(self.found);
+        } else if let Some(found) = self.find()? {
+            run.push(found);
         }
+        let mut damage = Ok(());
+        while !run.is_empty() && self.format.has_whole_record(self.stream.window()) {
+            match self.find() {
+                Ok(Some(found)) => run.push(found),
+                Ok(None) => break,
+                Err(error) => {
+                    damage = Err(error);
+                    break;
+                }
+            }
+        }
+        self.stream.exchange(run.octets());
+        damage
     }
 
     /// Time of the record found last.
@@ -155,6 +168,15 @@ impl Reader {
 }
 
 impl Format {
+    /// Whether the next record can be found without reading on; false also when in doubt.
+    #[inline]
+    fn has_whole_record(&self, window: &[u8]) -> bool {
+        match self {
+            Self::Pcap(pcap) => pcap.has_whole_record(window),
+            Self::Pcapng(pcapng) => pcapng.has_whole_record(window),
+        }
+    }
+
     fn begin(stream: &mut Stream) -> Result<Self, Fault> {
         stream.fill(4)?;
         if Pcapng::recognises(stream) {
