@@ -1,0 +1,1 @@
+//! A fault injector over any [`Ports`](super::Ports).
