@@ -165,14 +165,16 @@ static __always_inline bool is_tunnel(__u32 port)
 	       port == 4755 || port == 4789 || port == 6081;
 }
 
-// What protocol and ports say, where the ports are.
-static __always_inline bool is_harmless_transport(__u32 protocol, const __u8 *ports)
+// What protocol and ports say, and whether the packet, by its own length, has ports. UDP never
+// carries mail, whatever its length.
+static __always_inline bool is_harmless_transport(__u32 protocol, bool has_ports,
+						  const __u8 *ports)
 {
 	__u32 source = octets2(ports);
 	__u32 destination = octets2(ports + 2);
 
 	if (protocol == PROTOCOL_TCP)
-		return !is_mail(source) && !is_mail(destination);
+		return has_ports && !is_mail(source) && !is_mail(destination);
 	return protocol == PROTOCOL_UDP && !is_tunnel(source) && !is_tunnel(destination);
 }
 
@@ -185,7 +187,7 @@ static __always_inline bool is_harmless_ipv4(const __u8 *at, const __u8 *end, __
 		return false;
 	if (at[9] == PROTOCOL_ICMP)
 		return true;
-	return octets2(at + 2) >= look && is_harmless_transport(at[9], at + 20);
+	return is_harmless_transport(at[9], octets2(at + 2) >= look, at + 20);
 }
 
 static __always_inline bool is_harmless_ipv6(const __u8 *at, const __u8 *end, __u32 room)
@@ -196,7 +198,7 @@ static __always_inline bool is_harmless_ipv6(const __u8 *at, const __u8 *end, __
 		return false;
 	if (at[6] == PROTOCOL_ICMPV6)
 		return true;
-	return octets2(at + 4) + 40 >= look && is_harmless_transport(at[6], at + 40);
+	return is_harmless_transport(at[6], octets2(at + 4) + 40 >= look, at + 40);
 }
 
 static __always_inline bool is_harmless(struct xdp_md *context)
