@@ -58,12 +58,16 @@ pub fn odd(count: usize, seed: u64) -> Vec<Vec<u8>> {
         }
         _ => noise(&mut random),
     };
-    (0..).map(make).filter(is_shown).take(count).collect()
+    (0..)
+        .map(make)
+        .filter(|frame| is_shown(frame))
+        .take(count)
+        .collect()
 }
 
 /// Whether a Linux host shows this frame to its packet sockets: it takes the outer tag off first,
 /// and drops what has no room for one.
-fn is_shown(frame: &Vec<u8>) -> bool {
+fn is_shown(frame: &[u8]) -> bool {
     let is_tagged = matches!(frame[12..14], [0x81, 0x00] | [0x88, 0xa8]);
     !is_tagged || frame.len() >= 20
 }
