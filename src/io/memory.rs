@@ -6,6 +6,10 @@
 //! ring has room for it to lie in, and leaves only if its cable takes it. Until then it waits in
 //! the transmit ring, and once that is full, [`Ports::transmit`] hands frames back. The cables
 //! themselves lose nothing: what the test sends stays in its cable until it is received.
+//!
+//! There are as many frames as all rings together can hold. With fewer, frames that wait to leave
+//! by one port could leave the other without any to receive into: one direction would stall the
+//! other.
 
 use std::{collections::VecDeque, io, time::Duration};
 
@@ -16,9 +20,7 @@ use super::{Census, Ports, Side};
 /// Sizes of the memory and its rings, all in frames unless they say otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Frames that the memory is cut into.
-    pub frames: usize,
-    /// Room in one of them, in octets.
+    /// Room in a frame, in octets.
     pub frame_octets: usize,
     /// Entries in each fill and receive ring.
     pub receive_ring: usize,
@@ -31,12 +33,19 @@ pub struct Shape {
 impl Default for Shape {
     fn default() -> Self {
         Self {
-            frames: 256,
             frame_octets: 2048,
             receive_ring: 64,
             transmit_ring: 64,
             cable: 1024,
         }
+    }
+}
+
+impl Shape {
+    /// Frames that the memory is cut into.
+    #[must_use]
+    pub const fn frames(&self) -> usize {
+        2 * (self.receive_ring + self.transmit_ring)
     }
 }
 
@@ -49,9 +58,9 @@ pub fn pair(shape: Shape) -> (MemoryPorts, FarEnd) {
         out_of: [access.0.out_of, uplink.0.out_of],
     };
     let mut ports = MemoryPorts {
-        memory: vec![0; shape.frames * shape.frame_octets],
+        memory: vec![0; shape.frames() * shape.frame_octets],
         shape,
-        free: (0..shape.frames).rev().map(Slot).collect(),
+        free: (0..shape.frames()).rev().map(Slot).collect(),
         rings: [access.1, uplink.1].map(|cable| Rings {
             cable,
             fill: VecDeque::with_capacity(shape.receive_ring),
@@ -263,7 +272,7 @@ impl Ports for MemoryPorts {
     fn census(&self) -> Census {
         let receiving = |rings: &Rings| rings.fill.len() + rings.receive.len();
         Census {
-            total: self.shape.frames,
+            total: self.shape.frames(),
             free: self.free.len(),
             receiving: self.rings.each_ref().map(receiving),
             transmitting: self.rings.each_ref().map(|rings| rings.transmit.len()),
@@ -277,7 +286,6 @@ mod tests {
     use super::*;
 
     const SHAPE: Shape = Shape {
-        frames: 8,
         frame_octets: 64,
         receive_ring: 2,
         transmit_ring: 2,

@@ -16,7 +16,7 @@ pub mod capture;
 pub mod fault;
 pub mod memory;
 
-use std::{fmt, io, time::Duration};
+use std::{fmt, io, ops::AddAssign, time::Duration};
 
 /// One of the two ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -91,8 +91,8 @@ pub trait Ports {
         None
     }
 
-    /// Puts `bytes` in the place of the frame's contents. Returns `false`, with the frame
-    /// unchanged, if they don't fit.
+    /// Puts `bytes` in the place of the frame's contents, all its buffers. Returns `false`, with
+    /// the frame unchanged, if they don't fit into one buffer.
     #[must_use]
     fn replace(&mut self, frame: &mut Self::Frame, bytes: &[u8]) -> bool;
 
@@ -160,5 +160,17 @@ impl Census {
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.transmitting == [0, 0]
+    }
+}
+
+impl AddAssign for Census {
+    fn add_assign(&mut self, more: Self) {
+        self.total += more.total;
+        self.free += more.free;
+        for side in 0..2 {
+            self.receiving[side] += more.receiving[side];
+            self.transmitting[side] += more.transmitting[side];
+        }
+        self.held += more.held;
     }
 }
