@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! round:  receive (access, uplink) → one clock read → engine → transmit | release | reset → flush
-//! tick:   heartbeat → census → publish counts
+//! tick:   sign of life → census → publish counts
 //! ```
 //!
 //! Promises:
@@ -89,24 +89,6 @@ impl Default for Settings {
     }
 }
 
-/// How a worker says that it is alive, so that the kernel need not bypass it.
-///
-/// An implementation ceases when it is dropped, too: a worker that panics drops it.
-pub trait Heartbeat {
-    /// The worker is alive at `now` (nanoseconds of its clock).
-    fn beat(&mut self, now: Nanos);
-
-    /// The worker takes no more frames: its queues are to be bypassed from now on.
-    fn cease(&mut self);
-}
-
-/// Nobody listens.
-impl Heartbeat for () {
-    fn beat(&mut self, _now: Nanos) {}
-
-    fn cease(&mut self) {}
-}
-
 /// Nanoseconds of `CLOCK_MONOTONIC`: the clock of the kernel program's heartbeat, leases and time
 /// stamps, and so of every live worker.
 #[must_use]
@@ -125,12 +107,11 @@ pub const fn direction_from(side: Side) -> Direction {
     }
 }
 
-/// A worker over its ports `P`, with a heartbeat `H` and a clock `C`.
+/// A worker over its ports `P`, with a clock `C`.
 #[derive(Debug)]
-pub struct Worker<P: Ports, H, C> {
+pub struct Worker<P: Ports, C> {
     ports: P,
     engine: Engine,
-    heartbeat: H,
     clock: C,
     settings: Settings,
     idle: Idle,
@@ -146,13 +127,13 @@ pub struct Worker<P: Ports, H, C> {
     publish_at: Nanos,
 }
 
-impl<P: Ports, H: Heartbeat, C: FnMut() -> Nanos> Worker<P, H, C> {
+impl<P: Ports, C: FnMut() -> Nanos> Worker<P, C> {
     /// A worker that is ready to run. `clock` never runs backwards.
     ///
     /// # Panics
     ///
     /// If the batch is 0 or more than [`BATCH_MAX`].
-    pub fn new(ports: P, engine: Engine, heartbeat: H, clock: C, settings: Settings) -> Self {
+    pub fn new(ports: P, engine: Engine, clock: C, settings: Settings) -> Self {
         assert!(
             (1..=BATCH_MAX).contains(&settings.batch),
             "a batch is 1 to {BATCH_MAX} frames of each port"
@@ -161,7 +142,6 @@ impl<P: Ports, H: Heartbeat, C: FnMut() -> Nanos> Worker<P, H, C> {
         Self {
             ports,
             engine,
-            heartbeat,
             clock,
             idle: Idle::new(settings.spin, settings.batch),
             settings,
@@ -193,7 +173,7 @@ impl<P: Ports, H: Heartbeat, C: FnMut() -> Nanos> Worker<P, H, C> {
     /// The ports failed for good.
     pub fn run(&mut self, stop: &AtomicBool) -> io::Result<()> {
         let worked = self.work(stop);
-        self.heartbeat.cease();
+        self.ports.retire();
         let ended = worked.and_then(|()| self.drain());
         self.check();
         self.counts.verdicts.copy_from(self.engine.counters());
@@ -384,7 +364,7 @@ impl<P: Ports, H: Heartbeat, C: FnMut() -> Nanos> Worker<P, H, C> {
 
     /// What is done now and then, whether frames come or not.
     fn tick(&mut self, now: Nanos) {
-        self.heartbeat.beat(now);
+        self.ports.beat();
         self.check();
         self.tick_at = now.saturating_add(nanos(self.settings.tick));
         if now >= self.publish_at {

@@ -108,6 +108,14 @@ impl<P: Ports, F: Iterator<Item = Fault>> Ports for Faulty<P, F> {
         }
     }
 
+    fn beat(&mut self) {
+        self.ports.beat();
+    }
+
+    fn retire(&mut self) {
+        self.ports.retire();
+    }
+
     fn census(&self) -> Census {
         self.ports.census()
     }

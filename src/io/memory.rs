@@ -11,7 +11,15 @@
 //! by one port could leave the other without any to receive into: one direction would stall the
 //! other.
 
-use std::{collections::VecDeque, io, time::Duration};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use crossbeam::channel::{Receiver, Select, Sender, TrySendError, bounded};
 
@@ -53,7 +61,9 @@ impl Shape {
 #[must_use]
 pub fn pair(shape: Shape) -> (MemoryPorts, FarEnd) {
     let [access, uplink] = Side::BOTH.map(|_| Cable::new(shape.cable));
+    let life = Arc::new(Life::default());
     let far = FarEnd {
+        life: Arc::clone(&life),
         into: [access.0.into, uplink.0.into],
         out_of: [access.0.out_of, uplink.0.out_of],
     };
@@ -68,6 +78,7 @@ pub fn pair(shape: Shape) -> (MemoryPorts, FarEnd) {
             transmit: VecDeque::with_capacity(shape.transmit_ring),
         }),
         held: 0,
+        life,
     };
     ports.fill();
     (ports, far)
@@ -97,9 +108,17 @@ impl Cable {
     }
 }
 
-/// The network around the box: the far ends of its two cables.
+/// What a worker says of itself.
+#[derive(Debug, Default)]
+struct Life {
+    beats: AtomicU64,
+    retired: AtomicBool,
+}
+
+/// The network around the box: the far ends of its two cables, and an eye on the worker's life.
 #[derive(Debug)]
 pub struct FarEnd {
+    life: Arc<Life>,
     into: [Sender<Vec<u8>>; 2],
     out_of: [Receiver<Vec<u8>>; 2],
 }
@@ -121,6 +140,18 @@ impl FarEnd {
     #[must_use]
     pub fn await_frame(&self, side: Side, patience: Duration) -> Option<Vec<u8>> {
         self.out_of[side.index()].recv_timeout(patience).ok()
+    }
+
+    /// How often the worker has said that it is alive.
+    #[must_use]
+    pub fn beats(&self) -> u64 {
+        self.life.beats.load(Ordering::Relaxed)
+    }
+
+    /// Whether the worker is bypassed for good: what is sent from then on stays in its cable.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.life.retired.load(Ordering::Relaxed)
     }
 }
 
@@ -152,6 +183,7 @@ pub struct MemoryPorts {
     free: Vec<Slot>,
     rings: [Rings; 2],
     held: usize,
+    life: Arc<Life>,
 }
 
 impl MemoryPorts {
@@ -161,7 +193,7 @@ impl MemoryPorts {
 
     /// What the kernel does when frames arrive: it fills the receive ring.
     fn arrive(&mut self, side: Side) {
-        loop {
+        while !self.life.retired.load(Ordering::Relaxed) {
             let rings = &mut self.rings[side.index()];
             if rings.receive.len() == self.shape.receive_ring || rings.fill.is_empty() {
                 return;
@@ -208,6 +240,12 @@ impl MemoryPorts {
 
     fn is_filled(&self, rings: &Rings) -> bool {
         rings.fill.len() + rings.receive.len() >= self.shape.receive_ring
+    }
+}
+
+impl Drop for MemoryPorts {
+    fn drop(&mut self) {
+        self.retire();
     }
 }
 
@@ -267,6 +305,14 @@ impl Ports for MemoryPorts {
             select.recv(&rings.cable.out_of);
         }
         Ok(select.ready_timeout(timeout).is_ok())
+    }
+
+    fn beat(&mut self) {
+        self.life.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn retire(&mut self) {
+        self.life.retired.store(true, Ordering::Relaxed);
     }
 
     fn census(&self) -> Census {
@@ -351,6 +397,16 @@ mod tests {
         assert!(ports.replace(&mut frame, &[7; 64]));
         assert_eq!(ports.bytes(&frame), [7; 64]);
         ports.release(frame);
+    }
+
+    #[test]
+    fn what_comes_after_retirement_stays_in_the_cable() {
+        let (mut ports, far) = pair(SHAPE);
+        ports.beat();
+        ports.retire();
+        assert_eq!((far.beats(), far.is_retired()), (1, true));
+        assert!(far.send(Side::Access, b"too late"));
+        assert!(receive_one(&mut ports, Side::Access).is_none());
     }
 
     #[test]

@@ -124,6 +124,14 @@ pub trait Ports {
     /// As [`Self::flush`]. An interrupted wait is not an error but an early `Ok(false)`.
     fn wait(&mut self, timeout: Duration) -> io::Result<bool>;
 
+    /// Says that the worker is alive. It does so at every tick, some hundred times a second; whoever
+    /// stops saying so long enough is bypassed (invariant 6).
+    fn beat(&mut self) {}
+
+    /// From now on frames bypass this worker: none arrive any more but those that have arrived
+    /// already. The same happens when the ports are dropped, as they are if the worker panics.
+    fn retire(&mut self) {}
+
     /// Where every frame of the memory is now.
     fn census(&self) -> Census;
 }

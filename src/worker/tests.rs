@@ -75,13 +75,13 @@ fn set_up(
     shape: Shape,
     faults: Vec<Fault>,
 ) -> (
-    Worker<Faulty<MemoryPorts, Faults>, (), impl FnMut() -> Nanos>,
+    Worker<Faulty<MemoryPorts, Faults>, impl FnMut() -> Nanos>,
     FarEnd,
 ) {
     let (ports, far) = pair(shape);
     let ports = Faulty::new(ports, faults.into_iter());
     let clock = Clock::at(S);
-    let worker = Worker::new(ports, engine(POLICY), (), clock.read(), Settings::default());
+    let worker = Worker::new(ports, engine(POLICY), clock.read(), Settings::default());
     (worker, far)
 }
 
@@ -250,103 +250,78 @@ fn a_frame_that_the_worker_loses_is_found_at_the_next_tick() {
     worker.tick(S);
 }
 
-/// Stops its worker after some beats, and writes down what happened.
-struct Stopwatch<'a> {
-    stop: &'a AtomicBool,
-    beats_left: u32,
-    log: Rc<Cell<(u32, u32)>>,
-}
-
-impl Heartbeat for Stopwatch<'_> {
-    fn beat(&mut self, _now: Nanos) {
-        let (beats, ceased) = self.log.get();
-        assert_eq!(ceased, 0, "no beat after the last");
-        self.log.set((beats + 1, ceased));
-        self.beats_left -= 1;
-        self.stop.store(self.beats_left == 0, Ordering::Relaxed);
-    }
-
-    fn cease(&mut self) {
-        let (beats, ceased) = self.log.get();
-        self.log.set((beats, ceased + 1));
-    }
-}
-
-/// Runs a worker for some ticks of real time.
-fn run_for(
-    beats: u32,
-    ports: impl Ports,
-    settings: Settings,
-) -> (io::Result<()>, Snapshot, (u32, u32)) {
+/// Runs a worker until it has read the clock so many times.
+fn run_for(reads: u32, ports: impl Ports, settings: Settings) -> (io::Result<()>, Snapshot) {
     let stop = AtomicBool::new(false);
-    let log = Rc::new(Cell::new((0, 0)));
-    let heartbeat = Stopwatch {
-        stop: &stop,
-        beats_left: beats,
-        log: Rc::clone(&log),
+    let mut reads_left = reads;
+    let clock = || {
+        reads_left = reads_left.saturating_sub(1);
+        stop.store(reads_left == 0, Ordering::Relaxed);
+        monotonic()
     };
-    let mut worker = Worker::new(ports, engine(POLICY), heartbeat, monotonic, settings);
+    let mut worker = Worker::new(ports, engine(POLICY), clock, settings);
     let published = worker.published();
     let ended = worker.run(&stop);
-    (ended, published.read(), log.get())
+    (ended, published.read())
 }
 
 #[test]
-fn an_idle_worker_sleeps_beats_once_a_tick_and_ceases_once() {
-    let (ports, _far) = pair(Shape::default());
-    let (ended, counts, (beats, ceased)) = run_for(5, ports, Settings::default());
+fn an_idle_worker_sleeps_and_says_at_every_tick_that_it_is_alive() {
+    let (ports, far) = pair(Shape::default());
+    let settings = Settings {
+        tick: Duration::from_micros(10), // less than the shortest sleep: each round is a tick
+        ..Settings::default()
+    };
+    let (ended, counts) = run_for(5, ports, settings);
     ended.expect("memory does not fail");
-    assert_eq!((beats, ceased), (5, 1));
+    assert_eq!(far.beats(), 5);
+    assert!(far.is_retired());
     assert!(counts.sleeps >= 4, "{counts:?}");
     assert_eq!(counts.breaches, 0);
 }
 
 #[test]
-fn a_stopped_worker_sends_what_it_has_received() {
+fn a_stopped_worker_sends_what_it_has_received_and_takes_no_more() {
     let (ports, far) = pair(Shape::default());
     let frames: Vec<_> = (0..500).map(datagram).collect();
     send(&far, Side::Access, &frames);
-    // Stopped at the very first tick, which comes after the first round.
-    let (ended, counts, _) = run_for(1, ports, Settings::default());
+    // Stopped in the first round: 32 frames are through, a ring of 64 has been filled once more.
+    let (ended, counts) = run_for(1, ports, Settings::default());
     ended.expect("memory does not fail");
-    assert_eq!(take_all(&far, Side::Uplink), frames);
-    assert_eq!(counts.directions[0].forwarded.frames, 500);
-    assert_eq!(counts.verdicts.total(), 500);
-    assert_eq!(counts.histograms.batch.len(), 16, "500 frames, 32 a round");
+    assert!(take_all(&far, Side::Uplink) == frames[..64]);
+    assert_eq!(counts.directions[0].forwarded.frames, 64);
+    assert_eq!(counts.verdicts.total(), 64);
+    assert_eq!(counts.histograms.batch.len(), 2, "32 frames a round");
     assert!(counts.census.is_drained());
+    assert!(far.is_retired());
 }
 
 #[test]
 fn draining_ends_though_nothing_can_leave() {
-    let shape = Shape {
-        cable: 1,
-        ..Shape::default()
-    };
-    let (ports, far) = pair(shape);
+    let (ports, far) = pair(Shape::default());
     send(&far, Side::Access, &[datagram(1)]);
     let stuck = Faulty::new(ports, iter::repeat(Fault::LateFlush));
     let settings = Settings {
         drain: Duration::from_millis(5),
         ..Settings::default()
     };
-    let (ended, counts, (_, ceased)) = run_for(1, stuck, settings);
+    let (ended, counts) = run_for(1, stuck, settings);
     ended.expect("a late flush is no failure");
-    assert_eq!(ceased, 1);
     assert_eq!(counts.census.transmitting, [0, 1]);
     assert_eq!(counts.breaches, 0);
 }
 
 #[test]
-fn a_worker_whose_interface_is_gone_ceases_and_says_so() {
+fn a_worker_whose_interface_is_gone_retires_and_says_so() {
     let (ports, far) = pair(Shape::default());
     send(&far, Side::Access, &[datagram(1)]);
     // Two receives, the transmit, then the flush.
     let faults = [Fault::None, Fault::None, Fault::None, Fault::Gone];
     let ports = Faulty::new(ports, faults.into_iter());
-    let (ended, counts, (_, ceased)) = run_for(9, ports, Settings::default());
+    let (ended, counts) = run_for(9, ports, Settings::default());
     let error = ended.expect_err("the interface is gone");
     assert!(error.to_string().contains("gone"), "{error}");
-    assert_eq!(ceased, 1);
+    assert!(far.is_retired());
     assert_eq!(counts.directions[0].received.frames, 1);
 }
 

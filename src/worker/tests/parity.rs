@@ -98,7 +98,7 @@ fn carried(frames: &[Captured], policy: &NamedPolicy) -> (Rows, Vec<Vec<u8>>) {
     let (ports, far) = pair(shape);
     let clock = Clock::at(0);
     let settings = Settings::default();
-    let mut worker = Worker::new(ports, engine_of(policy), (), clock.read(), settings);
+    let mut worker = Worker::new(ports, engine_of(policy), clock.read(), settings);
     let mut sorter = engine_of(policy);
     let mut judgements = Judgements::default();
     let mut crossed = Vec::new();
