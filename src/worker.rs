@@ -176,7 +176,7 @@ impl<P: Ports, C: FnMut() -> Nanos> Worker<P, C> {
         self.ports.retire();
         let ended = worked.and_then(|()| self.drain());
         self.check();
-        self.counts.verdicts.copy_from(self.engine.counters());
+        self.collect();
         self.published.publish(&mut self.counts);
         ended
     }
@@ -368,11 +368,17 @@ impl<P: Ports, C: FnMut() -> Nanos> Worker<P, C> {
         self.check();
         self.tick_at = now.saturating_add(nanos(self.settings.tick));
         if now >= self.publish_at {
-            self.counts.verdicts.copy_from(self.engine.counters());
+            self.collect();
             if self.published.try_publish(&mut self.counts) {
                 self.publish_at = now.saturating_add(nanos(self.settings.publish));
             }
         }
+    }
+
+    /// Brings what others count into the counts.
+    fn collect(&mut self) {
+        self.counts.verdicts.copy_from(self.engine.counters());
+        self.counts.missed = self.ports.missed();
     }
 
     /// Invariant 1: between rounds the worker holds nothing, and every frame is somewhere once.

@@ -116,6 +116,10 @@ impl<P: Ports, F: Iterator<Item = Fault>> Ports for Faulty<P, F> {
         self.ports.retire();
     }
 
+    fn missed(&self) -> [u64; 2] {
+        self.ports.missed()
+    }
+
     fn census(&self) -> Census {
         self.ports.census()
     }

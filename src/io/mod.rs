@@ -65,8 +65,8 @@ impl fmt::Display for Side {
 
 /// The two ports of one worker, and the memory that their frames lie in.
 ///
-/// Nothing here allocates once the ports are open, and nothing but [`Self::flush`] and
-/// [`Self::wait`] enters the kernel.
+/// Nothing here allocates once the ports are open, and nothing but [`Self::flush`], [`Self::wait`]
+/// and [`Self::missed`] enters the kernel.
 pub trait Ports {
     /// A frame that the worker holds. Move-only: it must implement neither `Copy` nor `Clone`.
     type Frame: fmt::Debug;
@@ -131,6 +131,12 @@ pub trait Ports {
     /// From now on frames bypass this worker: none arrive any more but those that have arrived
     /// already. The same happens when the ports are dropped, as they are if the worker panics.
     fn retire(&mut self) {}
+
+    /// Frames that arrived on each port for this worker and were lost before it could receive them:
+    /// a receive ring was full, or there was no free frame to receive into. May enter the kernel.
+    fn missed(&self) -> [u64; 2] {
+        [0; 2]
+    }
 
     /// Where every frame of the memory is now.
     fn census(&self) -> Census;

@@ -130,6 +130,9 @@ impl Histograms {
 pub struct Snapshot {
     /// What became of the frames: outbound, inbound.
     pub directions: [DirectionCounts; 2],
+    /// Frames that were lost on their way to a worker ([`crate::io::Ports::missed`]): outbound,
+    /// inbound. None of the other counts knows of them.
+    pub missed: [u64; 2],
     /// Verdicts by reason, direction and class.
     pub verdicts: Counters,
     /// Distributions.
@@ -150,6 +153,7 @@ impl Snapshot {
     pub fn new(classes: usize) -> Self {
         Self {
             directions: Default::default(),
+            missed: [0; 2],
             verdicts: Counters::new(classes),
             histograms: Histograms::default(),
             rounds: 0,
@@ -167,6 +171,9 @@ impl Snapshot {
     pub fn merge(&mut self, other: &Self) {
         for (ours, theirs) in self.directions.iter_mut().zip(&other.directions) {
             *ours += *theirs;
+        }
+        for (ours, theirs) in self.missed.iter_mut().zip(other.missed) {
+            *ours += theirs;
         }
         self.verdicts.merge(&other.verdicts);
         self.histograms.merge(&other.histograms);
@@ -224,6 +231,7 @@ impl Published {
 
 fn show(shown: &mut Snapshot, latest: &mut Snapshot) {
     shown.directions = latest.directions;
+    shown.missed = latest.missed;
     shown.verdicts.copy_from(&latest.verdicts);
     shown.histograms.merge(&latest.histograms);
     latest.histograms.clear();
