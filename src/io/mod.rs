@@ -12,6 +12,8 @@
 //! This module never imports the engine or the policy: what a frame means is no business of the
 //! ports.
 
+#[cfg(feature = "xdp")]
+pub mod afxdp;
 pub mod capture;
 pub mod fault;
 pub mod memory;
