@@ -18,7 +18,7 @@ pub mod capture;
 pub mod fault;
 pub mod memory;
 
-use std::{fmt, io, time::Duration};
+use std::{fmt, io, ops::AddAssign, time::Duration};
 
 /// One of the two ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,8 +67,8 @@ impl fmt::Display for Side {
 
 /// The two ports of one worker, and the memory that their frames lie in.
 ///
-/// Nothing here allocates once the ports are open, and nothing but [`Self::flush`] and
-/// [`Self::wait`] enters the kernel.
+/// Nothing here allocates once the ports are open, and nothing but [`Self::flush`], [`Self::wait`]
+/// and [`Self::missed`] enters the kernel.
 pub trait Ports {
     /// A frame that the worker holds. Move-only: it must implement neither `Copy` nor `Clone`.
     type Frame: fmt::Debug;
@@ -93,8 +93,8 @@ pub trait Ports {
         None
     }
 
-    /// Puts `bytes` in the place of the frame's contents. Returns `false`, with the frame
-    /// unchanged, if they don't fit.
+    /// Puts `bytes` in the place of the frame's contents, all its buffers. Returns `false`, with
+    /// the frame unchanged, if they don't fit into one buffer.
     #[must_use]
     fn replace(&mut self, frame: &mut Self::Frame, bytes: &[u8]) -> bool;
 
@@ -125,6 +125,20 @@ pub trait Ports {
     ///
     /// As [`Self::flush`]. An interrupted wait is not an error but an early `Ok(false)`.
     fn wait(&mut self, timeout: Duration) -> io::Result<bool>;
+
+    /// Says that the worker is alive. It does so at every tick, some hundred times a second; whoever
+    /// stops saying so long enough is bypassed (invariant 6).
+    fn beat(&mut self) {}
+
+    /// From now on frames bypass this worker: none arrive any more but those that have arrived
+    /// already. The same happens when the ports are dropped, as they are if the worker panics.
+    fn retire(&mut self) {}
+
+    /// Frames that arrived on each port for this worker and were lost before it could receive them:
+    /// a receive ring was full, or there was no free frame to receive into. May enter the kernel.
+    fn missed(&self) -> [u64; 2] {
+        [0; 2]
+    }
 
     /// Where every frame of the memory is now.
     fn census(&self) -> Census;
@@ -162,5 +176,17 @@ impl Census {
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.transmitting == [0, 0]
+    }
+}
+
+impl AddAssign for Census {
+    fn add_assign(&mut self, more: Self) {
+        self.total += more.total;
+        self.free += more.free;
+        for side in 0..2 {
+            self.receiving[side] += more.receiving[side];
+            self.transmitting[side] += more.transmitting[side];
+        }
+        self.held += more.held;
     }
 }
