@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use lychgate::io::{
     Ports, Side,
-    afxdp::{Fate, Mode, Options, QueuePair, Settings},
+    afxdp::{Fate, Mode, Options, QueuePair},
 };
 
 use super::{
     frames::{arp, odd, syn},
-    place::{Forwarder, Place, Program, await_that, in_place},
+    place::{Forwarder, Place, Program, SETTINGS, await_that, in_place},
 };
 
 fn copying() -> Options {
@@ -22,7 +22,7 @@ fn copying() -> Options {
 #[test]
 fn ten_thousand_frames_of_every_odd_kind_cross_bit_identical_and_in_order() {
     in_place(|place| {
-        let program = Program::attach(place, &Settings::default());
+        let program = Program::attach(place, &SETTINGS);
         let forwarder = Forwarder::start(place, &program, &copying());
         let frames = odd(10_000, 1);
         place.crosses(Side::Access, &frames);
@@ -41,7 +41,7 @@ fn ten_thousand_frames_of_every_odd_kind_cross_bit_identical_and_in_order() {
 #[test]
 fn both_directions_cross_at_once() {
     in_place(|place| {
-        let program = Program::attach(place, &Settings::default());
+        let program = Program::attach(place, &SETTINGS);
         let forwarder = Forwarder::start(place, &program, &Options::default());
         for round in 0..20 {
             let (out, back) = (odd(100, 10 + round), odd(100, 100 + round));
@@ -57,7 +57,7 @@ fn both_directions_cross_at_once() {
 #[test]
 fn a_worker_that_sleeps_at_every_turn_loses_nothing() {
     in_place(|place| {
-        let program = Program::attach(place, &Settings::default());
+        let program = Program::attach(place, &SETTINGS);
         let options = Options {
             need_wakeup: false,
             ring_size: 64,
@@ -93,7 +93,7 @@ fn serving(place: &Place, program: &Program, options: &Options) -> QueuePair {
 #[test]
 fn an_answer_leaves_where_the_question_came_from() {
     in_place(|place| {
-        let program = Program::attach(place, &Settings::default());
+        let program = Program::attach(place, &SETTINGS);
         let mut pair = serving(place, &program, &copying());
         place.send(Side::Access, &[syn()]);
         let mut frame = receive(&mut pair, Side::Access, 1).remove(0);
@@ -116,7 +116,7 @@ fn an_answer_leaves_where_the_question_came_from() {
 #[test]
 fn who_retires_gets_what_had_arrived_and_nothing_more() {
     in_place(|place| {
-        let program = Program::attach(place, &Settings::default());
+        let program = Program::attach(place, &SETTINGS);
         let mut pair = serving(place, &program, &copying());
         place.send(Side::Access, &[arp()]);
         await_that("it has arrived", || program.count(Fate::ToWorker) == 1);
@@ -134,7 +134,7 @@ fn who_retires_gets_what_had_arrived_and_nothing_more() {
 #[test]
 fn what_finds_no_room_is_missed_and_counted() {
     in_place(|place| {
-        let program = Program::attach(place, &Settings::default());
+        let program = Program::attach(place, &SETTINGS);
         let options = Options {
             ring_size: 16,
             ..copying()
@@ -157,7 +157,7 @@ fn what_finds_no_room_is_missed_and_counted() {
 #[test]
 fn a_full_transmit_ring_hands_the_frame_back() {
     in_place(|place| {
-        let program = Program::attach(place, &Settings::default());
+        let program = Program::attach(place, &SETTINGS);
         let ring_size = 16;
         let options = Options {
             ring_size,
@@ -198,7 +198,7 @@ fn a_frame_belongs_to_one_worker() {
         panic!("SKIPPED without root: a frame of another worker's memory");
     }
     in_place(|place| {
-        let program = Program::attach(place, &Settings::default());
+        let program = Program::attach(place, &SETTINGS);
         let mut pair = serving(place, &program, &copying());
         place.send(Side::Access, &[syn()]);
         let frame = receive(&mut pair, Side::Access, 1).remove(0);
@@ -211,7 +211,7 @@ fn a_frame_belongs_to_one_worker() {
 #[test]
 fn the_mode_is_what_the_kernel_says() {
     in_place(|place| {
-        let program = Program::attach(place, &Settings::default());
+        let program = Program::attach(place, &SETTINGS);
         // veth has no zero-copy: `auto` copies, and a demand is refused with the reason.
         let pair = program.open(place, &Options::default());
         assert!(!Side::BOTH.into_iter().any(|side| pair.is_zero_copy(side)));
@@ -232,7 +232,7 @@ fn the_mode_is_what_the_kernel_says() {
 #[test]
 fn an_mtu_that_does_not_fit_is_refused_and_one_that_does_is_named() {
     in_place(|place| {
-        let program = Program::attach(place, &Settings::default());
+        let program = Program::attach(place, &SETTINGS);
         let [access, uplink] = place.ports();
         super::place::run("ip", &["link", "set", "dev", uplink.name(), "mtu", "3000"]);
         let heartbeat = program.steering.heartbeat(0).unwrap();

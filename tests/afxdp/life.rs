@@ -9,13 +9,13 @@ use std::{
 
 use lychgate::io::{
     Side,
-    afxdp::{AttachMode, Fate, Interface, Options, Settings, Steering, attach, detach},
+    afxdp::{AttachMode, Fate, Interface, Options, Steering, attach, detach},
 };
 
 use super::{
     frames::{odd, syn},
     place::{
-        Forwarder, PORTS, Place, Program, await_that, forward_once, in_place, make_cable,
+        Forwarder, PORTS, Place, Program, SETTINGS, await_that, forward_once, in_place, make_cable,
         pass_program, run,
     },
 };
@@ -30,7 +30,7 @@ fn the_process_that_is_killed() {
         return;
     };
     let [access, uplink] = PORTS.map(|name| Interface::by_name(name).unwrap());
-    let steering = Steering::load([&access, &uplink], &Settings::default()).unwrap();
+    let steering = Steering::load([&access, &uplink], &SETTINGS).unwrap();
     let _attachments = [(Side::Access, &access), (Side::Uplink, &uplink)]
         .map(|(side, port)| attach(&steering, side, port, Path::new(&root)).unwrap());
     let heartbeat = steering.heartbeat(0).unwrap();
@@ -93,7 +93,7 @@ fn a_killed_process_leaves_bypass_on_and_the_next_one_takes_over_without_detachi
         place.crosses(Side::Access, &odd(100, 9));
         place.crosses(Side::Uplink, &odd(100, 9));
 
-        let program = Program::attach(place, &Settings::default());
+        let program = Program::attach(place, &SETTINGS);
         assert!(program.attachments.iter().all(|port| port.taken_over));
         let new = attached(PORTS[0]).expect("attached");
         assert_ne!(new, old, "its own program");
@@ -109,11 +109,11 @@ fn a_killed_process_leaves_bypass_on_and_the_next_one_takes_over_without_detachi
 #[test]
 fn no_frame_is_lost_while_a_new_process_takes_over() {
     in_place(|place| {
-        drop(Program::attach(place, &Settings::default()));
+        drop(Program::attach(place, &SETTINGS));
         let frames = odd(100, 11);
         for _ in 0..20 {
             place.send(Side::Access, &frames);
-            let program = Program::attach(place, &Settings::default());
+            let program = Program::attach(place, &SETTINGS);
             assert!(program.attachments[0].taken_over);
             place.arrive(Side::Uplink, &frames);
         }
@@ -124,10 +124,10 @@ fn no_frame_is_lost_while_a_new_process_takes_over() {
 fn detaching_leaves_nothing() {
     in_place(|place| {
         assert!(!PORTS.into_iter().any(is_promiscuous));
-        drop(Program::attach(place, &Settings::default()));
+        drop(Program::attach(place, &SETTINGS));
         assert!(PORTS.into_iter().all(is_promiscuous));
         // Taken over once: what is ours to clean up is still known.
-        drop(Program::attach(place, &Settings::default()));
+        drop(Program::attach(place, &SETTINGS));
         for side in Side::BOTH {
             assert!(detach(&place.port(side), &place.root).unwrap());
         }
@@ -146,7 +146,7 @@ fn detaching_leaves_nothing() {
 fn promiscuous_mode_that_was_on_before_stays_on() {
     in_place(|place| {
         run("ip", &["link", "set", "dev", PORTS[0], "promisc", "on"]);
-        drop(Program::attach(place, &Settings::default()));
+        drop(Program::attach(place, &SETTINGS));
         for side in Side::BOTH {
             assert!(detach(&place.port(side), &place.root).unwrap());
         }
@@ -160,7 +160,7 @@ fn a_second_process_is_refused_and_disturbs_nothing() {
     in_place(|place| {
         let _process = Process::start(place);
         let [access, uplink] = place.ports();
-        let steering = Steering::load([&access, &uplink], &Settings::default()).unwrap();
+        let steering = Steering::load([&access, &uplink], &SETTINGS).unwrap();
         let error = attach(&steering, Side::Access, &access, &place.root).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("lyafxdp-acc"), "{text}");
@@ -191,7 +191,7 @@ fn another_program_is_named_and_left_alone() {
         );
         let theirs = attached(PORTS[1]).unwrap();
         let [access, uplink] = place.ports();
-        let steering = Steering::load([&access, &uplink], &Settings::default()).unwrap();
+        let steering = Steering::load([&access, &uplink], &SETTINGS).unwrap();
         let error = attach(&steering, Side::Uplink, &uplink, &place.root).unwrap_err();
         let text = error.to_string();
         let named = format!("another XDP program (id {theirs}, pass) is attached");
@@ -203,10 +203,10 @@ fn another_program_is_named_and_left_alone() {
 #[test]
 fn an_interface_that_was_made_anew_is_attached_anew() {
     in_place(|place| {
-        drop(Program::attach(place, &Settings::default()));
+        drop(Program::attach(place, &SETTINGS));
         run("ip", &["link", "delete", "dev", PORTS[1]]);
         make_cable("lyafxdp-new", PORTS[1]);
-        let program = Program::attach(place, &Settings::default());
+        let program = Program::attach(place, &SETTINGS);
         assert!(program.attachments[0].taken_over);
         assert!(!program.attachments[1].taken_over);
         assert!(attached(PORTS[1]).is_some());
@@ -217,7 +217,7 @@ fn an_interface_that_was_made_anew_is_attached_anew() {
 #[test]
 fn a_port_that_is_gone_costs_its_frames_and_nothing_else() {
     in_place(|place| {
-        let program = Program::attach(place, &Settings::default());
+        let program = Program::attach(place, &SETTINGS);
         run("ip", &["link", "delete", "dev", PORTS[1]]);
         place.send(Side::Access, &[syn()]);
         await_that("it is counted", || program.count(Fate::NoPort) == 1);
@@ -232,7 +232,7 @@ fn an_interface_without_native_xdp_gets_the_generic_one_and_a_reason() {
         run("ip", &["link", "set", "dev", bridge, "up"]);
         let bridge = Interface::by_name(bridge).unwrap();
         let access = place.port(Side::Access);
-        let steering = Steering::load([&access, &bridge], &Settings::default()).unwrap();
+        let steering = Steering::load([&access, &bridge], &SETTINGS).unwrap();
         let attachment = attach(&steering, Side::Uplink, &bridge, &place.root).unwrap();
         assert_eq!(attachment.mode, AttachMode::Generic);
         assert!(attachment.why_generic.is_some());

@@ -17,8 +17,8 @@ use std::{
 use lychgate::io::{
     Census, Ports, Side,
     afxdp::{
-        Attachment, Fate, Fates, Interface, Options, QueuePair, Settings, SocketStatistics,
-        Steering, attach, detach,
+        Attachment, Fail, Fate, Fates, Interface, Options, QueuePair, Settings, SocketStatistics,
+        Steer, Steering, attach, detach,
     },
 };
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -27,6 +27,16 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Long enough for what must not come to show up.
 pub const QUIET: Duration = Duration::from_millis(150);
+
+/// Everything to user space, and a worker may be late: under load, a thread may not run for long.
+pub const SETTINGS: Settings = Settings {
+    steer: Steer::All,
+    fail: Fail::Open,
+    deadline: PATIENCE,
+};
+
+/// For tests that wait for a worker to be found dead, and still let it be late.
+pub const DEADLINE: Duration = Duration::from_millis(300);
 
 /// The stations' ends of the cables, and the box's.
 pub const STATIONS: [&str; 2] = ["lyafxdp-sub", "lyafxdp-net"];
@@ -313,6 +323,11 @@ impl Program {
     pub fn count(&self, fate: Fate) -> u64 {
         let fates = self.fates();
         Side::BOTH.map(|side| fates.get(fate, side)).iter().sum()
+    }
+
+    /// Frames of both ports, whatever became of them.
+    pub fn total(&self) -> u64 {
+        Fate::ALL.iter().map(|&fate| self.count(fate)).sum()
     }
 
     pub fn open(&self, place: &Place, options: &Options) -> QueuePair {

@@ -1,6 +1,6 @@
 //! What goes wrong between us and the kernel, told so that it can be put right.
 
-use std::{error, fmt, io};
+use std::{error, fmt, io, thread, time::Duration};
 
 /// An operation that the kernel refused: on what, which one, why, and what to do about it.
 #[derive(Debug)]
@@ -63,6 +63,22 @@ impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         self.cause.source()
     }
+}
+
+/// Tries again for a second while the kernel says that something is in use: what a process held
+/// is let go of in the background when it ends, and a child that it is starting holds it, too.
+pub(super) fn until_let_go<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    const TRIES: u32 = 100;
+    const PAUSE: Duration = Duration::from_millis(10);
+    for _ in 0..TRIES {
+        match attempt() {
+            Err(error) if matches!(error.errno(), Some(libc::EBUSY | libc::EADDRINUSE)) => {
+                thread::sleep(PAUSE);
+            }
+            done => return done,
+        }
+    }
+    attempt()
 }
 
 /// What usually helps against an error number that any of these operations may give.

@@ -151,17 +151,14 @@ impl QueuePair {
         for interface in interfaces {
             check_mtu(options, interface)?;
         }
+        let open = |mode| error::until_let_go(|| open_as(mode, options, interfaces, queue));
         let opened = match options.mode {
-            Mode::Auto => open_as(Mode::Auto, options, interfaces, queue).or_else(|error| {
+            Mode::Auto => open(Mode::Auto).or_else(|error| match error.errno() {
                 // The first driver can do without copying, the second can't.
-                match error.errno() {
-                    Some(libc::EOPNOTSUPP | libc::EINVAL) => {
-                        open_as(Mode::Copy, options, interfaces, queue)
-                    }
-                    _ => Err(error),
-                }
+                Some(libc::EOPNOTSUPP | libc::EINVAL) => open(Mode::Copy),
+                _ => Err(error),
             }),
-            mode => open_as(mode, options, interfaces, queue),
+            mode => open(mode),
         };
         let (ports, memory) = opened?;
         let mut pair = Self {
@@ -285,28 +282,8 @@ impl Ports for QueuePair {
     }
 }
 
-/// Binds both sockets, trying again while an earlier owner's are still going away: the kernel
-/// closes them in the background.
+/// Binds both sockets.
 fn open_as(
-    mode: Mode,
-    options: &Options,
-    interfaces: [&Interface; 2],
-    queue: u32,
-) -> Result<([Port; 2], Memory)> {
-    const TRIES: u32 = 100;
-    const PAUSE: Duration = Duration::from_millis(10);
-    let mut opened = open_once(mode, options, interfaces, queue);
-    for _ in 0..TRIES {
-        match &opened {
-            Err(error) if error.errno() == Some(libc::EBUSY) => std::thread::sleep(PAUSE),
-            _ => break,
-        }
-        opened = open_once(mode, options, interfaces, queue);
-    }
-    opened
-}
-
-fn open_once(
     mode: Mode,
     options: &Options,
     interfaces: [&Interface; 2],

@@ -16,7 +16,7 @@ use std::{
 use libbpf_rs::libbpf_sys;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
-use super::error::{Error, Result, usual_remedy};
+use super::error::{Error, Result, until_let_go, usual_remedy};
 
 /// `ETHTOOL_GCHANNELS` of linux/ethtool.h.
 const ETHTOOL_GCHANNELS: u32 = 0x3c;
@@ -192,14 +192,15 @@ impl Interface {
     /// If another process has it.
     pub fn claim(&self) -> Result<Claim> {
         let name = format!("lychgate:{}", self.name);
-        let address = SocketAddr::from_abstract_name(&name);
-        address
-            .and_then(|address| UnixDatagram::bind_addr(&address))
-            .map(Claim)
-            .map_err(|cause| {
-                Error::new(self, "claim it", cause)
-                    .remedy("another Lychgate runs on this interface: stop that one first")
-            })
+        until_let_go(|| {
+            SocketAddr::from_abstract_name(&name)
+                .and_then(|address| UnixDatagram::bind_addr(&address))
+                .map(Claim)
+                .map_err(|cause| {
+                    Error::new(self, "claim it", cause)
+                        .remedy("another Lychgate runs on this interface: stop that one first")
+                })
+        })
     }
 
     fn flags(&self) -> Result<libc::c_int> {
