@@ -10,6 +10,8 @@
 //! | [`source`] | may this subscriber open one more connection now? |
 //! | [`engine`] | so what happens to this frame? |
 //! | [`io`] | where do frames come from, where do they go? |
+//! | [`worker`] | how does one thread carry frames from port to port, judged? |
+//! | [`control`] | who starts, watches and stops the workers? |
 //! | [`synth`] | what would such a network's traffic look like? |
 //! | [`replay`] | what would have happened to this capture? |
 //! | [`report`] | how is that shown to people and programs? |
@@ -18,6 +20,7 @@
 //! `wire`, `policy` and `source` import nothing of ours; `io` never imports `engine` or `policy`.
 
 pub mod cli;
+pub mod control;
 pub mod engine;
 pub mod io;
 pub mod policy;
@@ -26,3 +29,4 @@ pub mod report;
 pub mod source;
 pub mod synth;
 pub mod wire;
+pub mod worker;

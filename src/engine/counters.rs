@@ -71,6 +71,15 @@ impl Counters {
             })
     }
 
+    /// Takes another's counts in the place of its own, without allocating.
+    ///
+    /// # Panics
+    ///
+    /// If the other counts for a policy with another number of classes.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.cells.copy_from_slice(&other.cells);
+    }
+
     /// Adds another worker's counts.
     ///
     /// # Panics

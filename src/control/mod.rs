@@ -1,0 +1,25 @@
+//! Who starts, watches and stops the workers.
+//!
+//! A [`Supervisor`] puts one [`Worker`](crate::worker::Worker) per queue pair on a thread of its
+//! own, over ports that a [`Site`] opens, tells what happens ([`Notice`]), and drains them all when
+//! it is asked to stop or when one of them fails. It touches no frame and holds no lock that a
+//! worker waits for. What it tells is data; how that is shown is the caller's business.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `supervisor` | threads: start, watch, stop |
+//! | `site` | what the workers stand on: ports, and what the kernel does without them |
+//! | `cores` | which core each worker gets |
+//! | `stats` | what happened within a second |
+//! | `summary` | what happened from start to end, for people and programs |
+
+pub mod cores;
+mod site;
+mod stats;
+mod summary;
+mod supervisor;
+
+pub use site::{KernelFate, KernelRow, Site};
+pub use stats::{Drops, Rates, Sample};
+pub use summary::Summary;
+pub use supervisor::{Notice, Plan, Stopper, Supervisor};

@@ -1,0 +1,45 @@
+//! What the workers stand on.
+
+use crate::io::Ports;
+
+/// Opens each worker's ports, and knows what the kernel does with frames that no worker sees.
+pub trait Site: Sync {
+    /// What a worker works on.
+    type Ports: Ports;
+
+    /// Opens the ports of worker `index` (from 0) and has frames sent to them. Called on that
+    /// worker's own thread, after it was pinned, so that its memory lies near its core; what is
+    /// opened never leaves that thread.
+    ///
+    /// # Errors
+    ///
+    /// They can't be had: names interface, queue, cause and remedy.
+    fn open(&self, index: usize) -> anyhow::Result<Self::Ports>;
+
+    /// What has become of frames in the kernel since the start, without a worker.
+    fn kernel(&self) -> Vec<KernelRow> {
+        Vec::new()
+    }
+}
+
+/// One counter of the kernel program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelRow {
+    /// Its label.
+    pub name: &'static str,
+    /// What became of these frames.
+    pub fate: KernelFate,
+    /// How many: outbound, inbound.
+    pub frames: [u64; 2],
+}
+
+/// What the kernel program did with frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KernelFate {
+    /// Handed them to a worker.
+    ToWorker,
+    /// Let them cross by itself.
+    Crossed,
+    /// Dropped them.
+    Dropped,
+}

@@ -1,0 +1,185 @@
+//! Supervised workers over ports in memory.
+
+use std::{iter, sync::Mutex};
+
+use super::*;
+use crate::{
+    io::{
+        Side,
+        fault::{Fault, Faulty},
+        memory::{FarEnd, MemoryPorts, Shape, pair},
+    },
+    synth::packet::Packet,
+};
+
+/// Long enough for any machine, and never waited for when all is well.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const POLICY: &str = r#"
+[class.closed]
+smtp = "block"
+[[pool]]
+prefix = "203.0.113.0/24"
+class = "closed"
+[sources]
+capacity = 16
+"#;
+
+type Faults = Box<dyn Iterator<Item = Fault> + Send>;
+
+/// Ports that were made beforehand, so that the test has their far ends.
+struct Bench {
+    ports: Mutex<Vec<Option<Faulty<MemoryPorts, Faults>>>>,
+}
+
+impl Site for Bench {
+    type Ports = Faulty<MemoryPorts, Faults>;
+
+    fn open(&self, index: usize) -> anyhow::Result<Self::Ports> {
+        let mut ports = self.ports.lock().expect("no panic under this lock");
+        ports[index].take().context("queue 1 of eth9 is in use")
+    }
+}
+
+/// A site with one worker for each sequence of faults, and its far ends.
+fn site(faults: Vec<Faults>) -> (Bench, Vec<FarEnd>) {
+    let pairs = faults.into_iter().map(|faults| {
+        let (ports, far) = pair(Shape::default());
+        (Some(Faulty::new(ports, faults)), far)
+    });
+    let (ports, far): (Vec<_>, _) = pairs.unzip();
+    let ports = Mutex::new(ports);
+    (Bench { ports }, far)
+}
+
+fn flawless() -> Faults {
+    Box::new(iter::empty())
+}
+
+fn plan(workers: usize) -> Plan {
+    let (policy, _) = Policy::from_toml("test.toml", POLICY).expect("a valid policy");
+    Plan {
+        policy: Arc::new(policy),
+        workers,
+        cores: vec![],
+        settings: Settings::default(),
+        period: Duration::from_millis(1),
+    }
+}
+
+fn datagram(number: u32) -> Vec<u8> {
+    let packet = Packet::ethernet().ipv4("203.0.113.9", "192.0.2.80");
+    packet.udp(1, 2).bytes(&number.to_be_bytes()).build()
+}
+
+#[test]
+fn workers_carry_frames_until_they_are_stopped_and_the_summary_counts_them_all() {
+    let (site, far) = site(vec![flawless(), flawless()]);
+    let supervisor = Supervisor::new(plan(2));
+    let stopper = supervisor.stopper();
+    let network = thread::spawn(move || {
+        for number in 0..1000 {
+            let far = &far[number as usize % 2];
+            assert!(far.send(Side::Access, &datagram(number)));
+            let crossed = far.await_frame(Side::Uplink, PATIENCE);
+            assert_eq!(crossed, Some(datagram(number)));
+        }
+        stopper.stop("the test is over");
+        stopper.stop("it really is");
+        far
+    });
+    let mut told = Vec::new();
+    let mut rates = 0;
+    let summary = supervisor.run(&site, &mut |notice| match notice {
+        Notice::Rates(_) => rates += 1,
+        other => told.push(format!("{other:?}")),
+    });
+    let summary = summary.expect("ports are there");
+    let far = network.join().expect("every frame crossed");
+    assert_eq!(told, ["Started", "Stopping(\"the test is over\")"]);
+    assert!(rates > 0);
+    assert!(summary.is_clean());
+    assert_eq!(summary.sample.workers.directions[0].forwarded.frames, 1000);
+    assert!(summary.sample.workers.census.is_conserved());
+    assert!(far.iter().all(FarEnd::is_retired));
+}
+
+#[test]
+fn a_workers_panic_is_told_bypasses_its_queue_and_drains_the_others() {
+    // The second worker's first batches are empty; then it panics.
+    let faults = iter::repeat_n(Fault::None, 20).chain([Fault::Panic]);
+    let panics: Faults = Box::new(faults.chain(iter::repeat(Fault::Panic)));
+    let (site, far) = site(vec![flawless(), panics]);
+    for number in 0..64 {
+        assert!(far[0].send(Side::Access, &datagram(number)));
+    }
+    let mut failed = Vec::new();
+    let summary = Supervisor::new(plan(2)).run(&site, &mut |notice| {
+        if let Notice::Failed { worker, error } = notice {
+            failed.push((worker, error.to_string()));
+        }
+    });
+    let summary = summary.expect("both workers began");
+    assert_eq!(
+        failed,
+        [(1, "panic: a bug in the worker (injected)".to_owned())]
+    );
+    assert!(!summary.is_clean());
+    assert!(far.iter().all(FarEnd::is_retired));
+    // Whatever the first worker had taken in has left it.
+    let carried = summary.sample.workers.directions[0];
+    let crossed = iter::from_fn(|| far[0].take(Side::Uplink)).count() as u64;
+    assert_eq!(carried.received.frames, crossed);
+}
+
+#[test]
+fn an_interface_that_goes_away_ends_the_run_with_its_cause() {
+    let gone: Faults = Box::new(iter::repeat(Fault::Gone));
+    let (site, _far) = site(vec![flawless(), gone]);
+    let summary = Supervisor::new(plan(2)).run(&site, &mut |_| {});
+    let summary = summary.expect("both workers began");
+    let [(worker, error)] = &summary.failures[..] else {
+        panic!("one failure: {:?}", summary.failures);
+    };
+    assert_eq!(*worker, 1);
+    let text = format!("{error:#}");
+    assert_eq!(text, "its ports failed: the interface is gone (injected)");
+    let mut json = Vec::new();
+    summary.write_json(&mut json).expect("memory takes it");
+    let json: serde_json::Value = serde_json::from_slice(&json).expect("it is JSON");
+    assert_eq!(json["failures"][0]["error"], text);
+    let mut shown = Vec::new();
+    summary.write_text(&mut shown).expect("memory takes it");
+    let shown = String::from_utf8(shown).expect("it is text");
+    assert!(
+        shown.contains("FAILED    worker 1: its ports failed"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn if_one_worker_cannot_begin_none_does() {
+    let (site, far) = site(vec![flawless(), flawless()]);
+    site.ports.lock().expect("not poisoned")[1] = None;
+    let error = Supervisor::new(plan(2))
+        .run(&site, &mut |notice| {
+            assert!(!matches!(notice, Notice::Started))
+        })
+        .expect_err("queue 1 is in use");
+    let text = format!("{error:#}");
+    assert_eq!(text, "worker 1 cannot begin: queue 1 of eth9 is in use");
+    assert!(far[0].is_retired());
+}
+
+#[test]
+fn a_worker_that_cannot_be_pinned_says_to_which_core() {
+    let (site, _far) = site(vec![flawless()]);
+    let plan = Plan {
+        cores: vec![100_000],
+        ..plan(1)
+    };
+    let error = Supervisor::new(plan)
+        .run(&site, &mut |_| {})
+        .expect_err("there is no such core");
+    assert!(format!("{error:#}").contains("core 100000"), "{error:#}");
+}
