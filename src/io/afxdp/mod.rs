@@ -126,6 +126,7 @@ pub struct QueuePair {
     ports: [Port; 2],
     memory: Memory,
     heartbeat: Heartbeat,
+    retired: bool,
     queue: u32,
 }
 
@@ -163,6 +164,7 @@ impl QueuePair {
             ports,
             memory,
             heartbeat,
+            retired: false,
             queue,
         };
         // Only now are there frames to receive into.
@@ -236,7 +238,7 @@ impl Ports for QueuePair {
 
     fn flush(&mut self) -> io::Result<()> {
         // Before the kernel is entered: what is late there is not the worker's lateness.
-        self.heartbeat.beat();
+        self.beat();
         for port in &mut self.ports {
             port.flush(&mut self.memory)?;
         }
@@ -245,7 +247,7 @@ impl Ports for QueuePair {
 
     /// Sleeps at most half the heartbeat's deadline, so that an idle worker stays alive.
     fn wait(&mut self, timeout: Duration) -> io::Result<bool> {
-        self.heartbeat.beat();
+        self.beat();
         let timeout = timeout.min(self.heartbeat.deadline() / 2);
         let timeout = Timespec {
             tv_sec: timeout.as_secs() as i64,
@@ -258,8 +260,29 @@ impl Ports for QueuePair {
             Err(rustix::io::Errno::INTR) => Ok(false),
             Err(error) => Err(error.into()),
         };
-        self.heartbeat.beat();
+        self.beat();
         arrived
+    }
+
+    #[inline]
+    fn beat(&mut self) {
+        if !self.retired {
+            self.heartbeat.beat();
+        }
+    }
+
+    fn retire(&mut self) {
+        self.retired = true;
+        self.heartbeat.stop();
+    }
+
+    fn missed(&self) -> [u64; 2] {
+        // A kernel that does not count has missed nothing that anybody could tell.
+        let missed = |side| match self.statistics(side) {
+            Ok(counted) => counted.rx_dropped + counted.rx_ring_full,
+            Err(_) => 0,
+        };
+        Side::BOTH.map(missed)
     }
 
     fn census(&self) -> Census {
