@@ -8,7 +8,7 @@ use lychgate::io::{
 };
 
 use super::{
-    frames::{odd, syn},
+    frames::{arp, odd, syn},
     place::{Forwarder, Place, Program, await_that, in_place},
 };
 
@@ -31,7 +31,7 @@ fn ten_thousand_frames_of_every_odd_kind_cross_bit_identical_and_in_order() {
         assert_eq!(left.census.held, 0);
         for statistics in left.statistics {
             assert_eq!(statistics.invalid_descriptors, 0);
-            assert_eq!(statistics.rx_dropped, 0);
+            assert_eq!(statistics.missed(), 0);
         }
         assert_eq!(program.count(Fate::ToWorker), frames.len() as u64);
         assert!(place.is_quiet(Side::Access), "something came back");
@@ -75,6 +75,7 @@ fn a_worker_that_sleeps_at_every_turn_loses_nothing() {
 fn receive(pair: &mut QueuePair, side: Side, count: usize) -> Vec<<QueuePair as Ports>::Frame> {
     let mut frames = Vec::new();
     await_that("the frames have arrived", || {
+        pair.beat();
         pair.flush().unwrap();
         pair.wait(Duration::from_millis(1)).unwrap();
         pair.receive(side, count - frames.len(), &mut frames);
@@ -84,7 +85,7 @@ fn receive(pair: &mut QueuePair, side: Side, count: usize) -> Vec<<QueuePair as 
 }
 
 fn serving(place: &Place, program: &Program, options: &Options) -> QueuePair {
-    let pair = program.open(place, options);
+    let mut pair = program.open(place, options);
     pair.serve(&program.steering).unwrap();
     pair
 }
@@ -109,6 +110,47 @@ fn an_answer_leaves_where_the_question_came_from() {
         pair.flush().unwrap();
         place.arrive(Side::Access, &[answer]);
         assert!(place.is_quiet(Side::Uplink));
+    });
+}
+
+#[test]
+fn who_retires_gets_what_had_arrived_and_nothing_more() {
+    in_place(|place| {
+        let program = Program::attach(place, &Settings::default());
+        let mut pair = serving(place, &program, &copying());
+        place.send(Side::Access, &[arp()]);
+        await_that("it has arrived", || program.count(Fate::ToWorker) == 1);
+        pair.retire();
+        place.crosses(Side::Access, &[syn()]);
+        assert_eq!(program.count(Fate::BypassNoSocket), 1);
+        let frame = receive(&mut pair, Side::Access, 1).remove(0);
+        assert_eq!(pair.bytes(&frame), arp());
+        pair.transmit(Side::Uplink, frame).unwrap();
+        pair.flush().unwrap();
+        place.arrive(Side::Uplink, &[arp()]);
+    });
+}
+
+#[test]
+fn what_finds_no_room_is_missed_and_counted() {
+    in_place(|place| {
+        let program = Program::attach(place, &Settings::default());
+        let options = Options {
+            ring_size: 16,
+            ..copying()
+        };
+        let mut pair = serving(place, &program, &options);
+        await_that("all have come", || {
+            pair.beat();
+            place.send(Side::Uplink, &[syn()]);
+            program.count(Fate::ToWorker) >= 40
+        });
+        let came = program.count(Fate::ToWorker);
+        await_that("all are counted", || {
+            pair.missed()[Side::Uplink.index()] == program.count(Fate::ToWorker) - 16
+        });
+        assert!(came >= 40);
+        assert_eq!(pair.missed()[Side::Access.index()], 0);
     });
 }
 

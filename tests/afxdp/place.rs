@@ -405,6 +405,7 @@ impl Drop for Forwarder {
 
 /// One turn: everything that arrived on either side leaves by the other.
 pub fn forward_once<P: Ports>(ports: &mut P, frames: &mut Vec<P::Frame>) {
+    ports.beat();
     let mut idle = true;
     for side in Side::BOTH {
         idle &= ports.receive(side, 64, frames) == 0;

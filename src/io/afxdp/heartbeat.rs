@@ -63,35 +63,19 @@ impl Drop for Heartbeats {
 pub struct Heartbeat {
     all: Arc<Heartbeats>,
     queue: usize,
-    deadline: Duration,
 }
 
 impl Heartbeat {
     /// `None` if there is no such queue.
-    pub(super) fn new(all: &Arc<Heartbeats>, queue: u32, deadline: Duration) -> Option<Self> {
+    pub(super) fn new(all: &Arc<Heartbeats>, queue: u32) -> Option<Self> {
         let (all, queue) = (Arc::clone(all), queue as usize);
-        (queue < all.count).then_some(Self {
-            all,
-            queue,
-            deadline,
-        })
+        (queue < all.count).then_some(Self { all, queue })
     }
 
     /// Says: alive now.
     #[inline]
     pub fn beat(&self) {
         self.time().store(coarse_now(), Ordering::Relaxed);
-    }
-
-    /// Takes the sign of life back: frames bypass this worker from the next one on.
-    pub fn stop(&self) {
-        self.time().store(0, Ordering::Relaxed);
-    }
-
-    /// How old the heartbeat may become.
-    #[must_use]
-    pub const fn deadline(&self) -> Duration {
-        self.deadline
     }
 
     #[inline]

@@ -33,9 +33,12 @@ mod sockopt;
 mod tests;
 mod umem;
 
-use std::{io, time::Duration};
+use std::{io, os::fd::AsFd, time::Duration};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
 
 pub use self::{
     error::{Error, Result},
@@ -47,7 +50,7 @@ pub use self::{
     sockopt::BusyPoll,
     umem::Frame,
 };
-use self::{rings::Port, umem::Memory};
+use self::{program::Registration, rings::Port, umem::Memory};
 use super::{Census, Ports, Side};
 
 /// How frames get from the card into a worker's memory, and back.
@@ -119,14 +122,15 @@ impl Options {
 /// A worker's ports: one queue of both interfaces, and the memory that their sockets share.
 ///
 /// A frame that crosses is not copied: its descriptor moves from one socket's ring to the other's.
-/// Each [`flush`](Ports::flush) is a sign of life to the kernel program: see [`Heartbeat`].
+/// The worker must say that it is alive ([`Ports::beat`]) several times within the deadline of
+/// [`Settings`], sleeping or not, or its frames bypass it.
 #[derive(Debug)]
 pub struct QueuePair {
-    // The ports first: dropped in this order, sockets go before the memory they use.
+    /// Before the sockets, so that it is dropped first.
+    registration: Option<Registration>,
     ports: [Port; 2],
     memory: Memory,
     heartbeat: Heartbeat,
-    retired: bool,
     queue: u32,
 }
 
@@ -161,10 +165,10 @@ impl QueuePair {
         };
         let (ports, memory) = opened?;
         let mut pair = Self {
+            registration: None,
             ports,
             memory,
             heartbeat,
-            retired: false,
             queue,
         };
         // Only now are there frames to receive into.
@@ -177,13 +181,11 @@ impl QueuePair {
     ///
     /// # Errors
     ///
-    /// If the queue is not below [`QUEUES_MAX`].
-    pub fn serve(&self, steering: &Steering) -> Result<()> {
+    /// If the kernel refuses.
+    pub fn serve(&mut self, steering: &Steering) -> Result<()> {
         self.heartbeat.beat();
-        for side in Side::BOTH {
-            let socket = rustix::fd::AsFd::as_fd(&self.ports[side.index()]);
-            steering.register(self.queue, side, socket)?;
-        }
+        let sockets = self.ports.each_ref().map(Port::as_fd);
+        self.registration = Some(steering.register(self.queue, sockets)?);
         Ok(())
     }
 
@@ -237,52 +239,39 @@ impl Ports for QueuePair {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        // Before the kernel is entered: what is late there is not the worker's lateness.
-        self.beat();
         for port in &mut self.ports {
             port.flush(&mut self.memory)?;
         }
         Ok(())
     }
 
-    /// Sleeps at most half the heartbeat's deadline, so that an idle worker stays alive.
     fn wait(&mut self, timeout: Duration) -> io::Result<bool> {
-        self.beat();
-        let timeout = timeout.min(self.heartbeat.deadline() / 2);
         let timeout = Timespec {
-            tv_sec: timeout.as_secs() as i64,
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(timeout.subsec_nanos()),
         };
         let [access, uplink] = &self.ports;
         let mut sockets = [access, uplink].map(|port| PollFd::new(port, PollFlags::IN));
-        let arrived = match poll(&mut sockets, Some(&timeout)) {
+        match poll(&mut sockets, Some(&timeout)) {
             Ok(ready) => Ok(ready > 0),
-            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(Errno::INTR) => Ok(false),
             Err(error) => Err(error.into()),
-        };
-        self.beat();
-        arrived
+        }
     }
 
     #[inline]
     fn beat(&mut self) {
-        if !self.retired {
-            self.heartbeat.beat();
-        }
+        self.heartbeat.beat();
     }
 
     fn retire(&mut self) {
-        self.retired = true;
-        self.heartbeat.stop();
+        self.registration = None;
     }
 
     fn missed(&self) -> [u64; 2] {
-        // A kernel that does not count has missed nothing that anybody could tell.
-        let missed = |side| match self.statistics(side) {
-            Ok(counted) => counted.rx_dropped + counted.rx_ring_full,
-            Err(_) => 0,
-        };
-        Side::BOTH.map(missed)
+        // A statistic that cannot be read has counted nothing: the socket is gone.
+        let missed = |port: &Port| port.statistics().map_or(0, |counted| counted.missed());
+        self.ports.each_ref().map(missed)
     }
 
     fn census(&self) -> Census {

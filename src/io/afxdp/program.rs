@@ -10,7 +10,8 @@ use std::{
 };
 
 use libbpf_rs::{
-    MapCore, MapFlags, Object, ObjectBuilder, PrintLevel, ProgramInput, get_print, set_print,
+    MapCore, MapFlags, MapHandle, Object, ObjectBuilder, PrintLevel, ProgramInput, get_print,
+    set_print,
 };
 
 use super::{
@@ -159,7 +160,6 @@ impl Fates {
 pub struct Steering {
     object: Object,
     heartbeats: Arc<Heartbeats>,
-    deadline: Duration,
 }
 
 impl Steering {
@@ -179,7 +179,6 @@ impl Steering {
         let steering = Self {
             object,
             heartbeats: Arc::new(heartbeats),
-            deadline: settings.deadline,
         };
         steering.set(settings)?;
         for (side, port) in (0_u32..).zip(ports) {
@@ -188,8 +187,7 @@ impl Steering {
         Ok(steering)
     }
 
-    /// Changes the settings, from the next frame on. A worker keeps the deadline that it was given
-    /// with its heartbeat: a shorter one needs new workers.
+    /// Changes the settings, from the next frame on.
     ///
     /// # Errors
     ///
@@ -210,33 +208,32 @@ impl Steering {
     ///
     /// If the queue is not below [`QUEUES_MAX`].
     pub fn heartbeat(&self, queue: u32) -> Result<Heartbeat> {
-        Heartbeat::new(&self.heartbeats, queue, self.deadline).ok_or_else(|| {
+        Heartbeat::new(&self.heartbeats, queue).ok_or_else(|| {
             let cause = format!("the kernel program knows {QUEUES_MAX} queues");
             Error::new(format!("queue {queue}"), "serve it", cause)
                 .remedy("reduce the interface's queues with `ethtool -L`")
         })
     }
 
-    /// Sends a queue's frames to a socket. They leave it by themselves when it is closed.
-    pub(super) fn register(&self, queue: u32, side: Side, socket: BorrowedFd<'_>) -> Result<()> {
-        let socket = socket.as_raw_fd() as u32;
-        self.update("sockets", socket_key(queue, side), &socket.to_ne_bytes())
-    }
-
-    /// Sends a queue's frames to no worker any more; they bypass from the next one on. For
-    /// draining a worker before it ends.
-    ///
-    /// # Errors
-    ///
-    /// If the queue had no sockets.
-    pub fn unregister(&self, queue: u32) -> Result<()> {
-        let sockets = map(&self.object, "sockets")?;
-        for side in Side::BOTH {
-            sockets
-                .delete(&socket_key(queue, side).to_ne_bytes())
-                .map_err(|cause| Error::new(SUBJECT, format!("let go of queue {queue}"), cause))?;
+    /// Sends a queue's frames to these sockets (access, uplink) until the registration is dropped
+    /// or they are closed.
+    pub(super) fn register(
+        &self,
+        queue: u32,
+        sockets: [BorrowedFd<'_>; 2],
+    ) -> Result<Registration> {
+        let attempt = || format!("send the frames of queue {queue} to its worker");
+        let map = MapHandle::try_from(&map(&self.object, "sockets")?)
+            .map_err(|cause| Error::new(SUBJECT, attempt(), cause))?;
+        let registration = Registration { map, queue };
+        for (key, socket) in registration.keys().into_iter().zip(sockets) {
+            let socket = socket.as_raw_fd().to_ne_bytes();
+            registration
+                .map
+                .update(&key, &socket, MapFlags::ANY)
+                .map_err(|cause| Error::new(SUBJECT, attempt(), cause))?;
         }
-        Ok(())
+        Ok(registration)
     }
 
     /// Reads the program's counters.
@@ -304,9 +301,26 @@ impl Steering {
     }
 }
 
-/// The key in the `sockets` map.
-const fn socket_key(queue: u32, side: Side) -> u32 {
-    queue * 2 + side.index() as u32
+/// A queue's place in the `sockets` map.
+#[derive(Debug)]
+pub(super) struct Registration {
+    map: MapHandle,
+    queue: u32,
+}
+
+impl Registration {
+    fn keys(&self) -> [[u8; 4]; 2] {
+        Side::BOTH.map(|side| (self.queue * 2 + side.index() as u32).to_ne_bytes())
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        for key in self.keys() {
+            // Fails only if the kernel has taken a socket out itself.
+            let _ = self.map.delete(&key);
+        }
+    }
 }
 
 fn map<'a>(object: &'a Object, name: &'static str) -> Result<libbpf_rs::Map<'a>> {

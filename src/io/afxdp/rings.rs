@@ -51,7 +51,7 @@ pub(super) struct Port {
 /// What the kernel counted on one socket, in frames (`XDP_STATISTICS`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SocketStatistics {
-    /// Dropped: too long for a frame, or for other reasons.
+    /// Dropped: no free frame to receive into, or too long for one.
     pub rx_dropped: u64,
     /// Dropped: the worker did not empty the receive ring in time.
     pub rx_ring_full: u64,
@@ -59,6 +59,14 @@ pub struct SocketStatistics {
     pub fill_ring_empty: u64,
     /// Descriptors that the kernel refused. Anything but 0 is a bug.
     pub invalid_descriptors: u64,
+}
+
+impl SocketStatistics {
+    /// Frames that arrived for this socket and were lost.
+    #[must_use]
+    pub const fn missed(&self) -> u64 {
+        self.rx_dropped + self.rx_ring_full
+    }
 }
 
 impl fmt::Debug for Port {
