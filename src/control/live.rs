@@ -190,7 +190,7 @@ impl Site for Live {
         let queue = u32::try_from(index)?;
         let heartbeat = self.steering.heartbeat(queue)?;
         let interfaces = [&self.interfaces[0], &self.interfaces[1]];
-        let pair = QueuePair::open(&self.options, interfaces, queue, heartbeat)?;
+        let mut pair = QueuePair::open(&self.options, interfaces, queue, heartbeat)?;
         self.lock().push(Obtained {
             queue,
             is_zero_copy: Side::BOTH.map(|side| pair.is_zero_copy(side)),
