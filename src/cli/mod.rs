@@ -9,6 +9,7 @@ mod completions;
 mod explain;
 mod manual;
 mod replay;
+mod run;
 mod synth;
 
 use std::{
@@ -55,6 +56,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::RunArgs),
+    Detach(run::DetachArgs),
     Check(check::CheckArgs),
     Replay(replay::ReplayArgs),
     Explain(explain::ExplainArgs),
@@ -66,6 +69,8 @@ enum Command {
 /// Parses the process's arguments, runs the subcommand and maps its error to an exit code.
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Run(args) => run::run(args),
+        Command::Detach(args) => run::detach(args),
         Command::Check(args) => check::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Explain(args) => explain::run(args),

@@ -9,11 +9,14 @@
 //! |---|---|
 //! | `supervisor` | threads: start, watch, stop |
 //! | `site` | what the workers stand on: ports, and what the kernel does without them |
+//! | `live` | the site that is a box in the wire: interfaces, kernel program, sockets |
 //! | `cores` | which core each worker gets |
 //! | `stats` | what happened within a second |
 //! | `summary` | what happened from start to end, for people and programs |
 
 pub mod cores;
+#[cfg(feature = "xdp")]
+pub mod live;
 mod site;
 mod stats;
 mod summary;

@@ -16,6 +16,15 @@ pub trait Site: Sync {
     /// They can't be had: names interface, queue, cause and remedy.
     fn open(&self, index: usize) -> anyhow::Result<Self::Ports>;
 
+    /// Called once, when every worker has its ports.
+    ///
+    /// # Errors
+    ///
+    /// The run cannot begin after all.
+    fn ready(&self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
     /// What has become of frames in the kernel since the start, without a worker.
     fn kernel(&self) -> Vec<KernelRow> {
         Vec::new()

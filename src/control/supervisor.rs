@@ -134,6 +134,8 @@ impl Supervisor {
             }
             let mut crew = Crew::new(self, &stop);
             crew.open(tell)?;
+            site.ready()
+                .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
             tell(Notice::Started);
             crew.watch(site, tell);
             Ok(crew.summary(site))

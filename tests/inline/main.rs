@@ -1,0 +1,115 @@
+//! The whole program in the wire: real clients and servers on either side of it.
+//!
+//! ```text
+//! subscribers ── lyworker-s │ access  (lychgate run)  uplink │ lyworker-n ── internet
+//! ```
+//!
+//! Each test has namespaces of its own. They need root, AF_XDP, iproute2, ethtool, python3 and
+//! clang. Without root they say so and pass; as root they fail if any of the rest is missing.
+#![cfg(all(feature = "xdp", target_os = "linux"))]
+
+mod place;
+
+use std::fs;
+
+use place::{BUSINESS, Place, SERVER, ZOMBIE};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+/// Both steerings: in one every frame passes through the worker, in the other only mail does.
+const STEERINGS: [&str; 2] = ["all", "mail"];
+
+#[test]
+fn a_zombie_is_limited_exactly_and_told_so_at_once_while_a_mail_server_is_not_touched() {
+    for steer in STEERINGS {
+        let Some(mut place) = Place::new() else {
+            return;
+        };
+        let summary = format!("{}/inline-summary.json", env!("CARGO_TARGET_TMPDIR"));
+        let inline = place.start_box(&["--steer", steer, "--json", &summary]);
+        let zombie = place.client(&["attempts", ZOMBIE, SERVER, "50"]);
+        let business = place.client(&["mail", BUSINESS, SERVER, "20"]);
+        assert_eq!(
+            zombie.finish(),
+            json!({"connected": 3, "refused": 47, "silent": 0}),
+            "steer {steer}"
+        );
+        assert_eq!(business.finish(), json!({"sent": 20}));
+        assert_eq!(place.close_server(), json!({"mails": 20}));
+        inline.signal(Signal::TERM);
+        assert!(inline.ended_well());
+        let summary: Value = serde_json::from_slice(&fs::read(&summary).unwrap()).unwrap();
+        assert_eq!(summary["stopped_by"], "SIGTERM");
+        assert_eq!(summary["reasons"]["limit_exceeded"], 47);
+        assert_eq!(summary["reasons"]["admitted"], 3);
+        assert_eq!(summary["directions"]["outbound"]["reset"], 47);
+        assert_eq!(summary["breaches"], 0);
+    }
+}
+
+#[test]
+fn a_bulk_transfer_is_intact_both_ways() {
+    for steer in STEERINGS {
+        let Some(place) = Place::new() else { return };
+        let inline = place.start_box(&["--steer", steer]);
+        let bulk = place.client(&["bulk", ZOMBIE, SERVER, "16"]);
+        assert_eq!(
+            bulk.finish(),
+            json!({"down": true, "up": true}),
+            "steer {steer}"
+        );
+        inline.signal(Signal::TERM);
+        assert!(inline.ended_well());
+    }
+}
+
+/// Sends a datagram a millisecond, does something to the box meanwhile, and says how many
+/// datagrams that cost.
+fn cost_of(place: &Place, act: impl FnOnce()) -> u64 {
+    const COUNT: u64 = 1500;
+    let mut stream = place.client(&["stream", ZOMBIE, SERVER, &COUNT.to_string()]);
+    assert_eq!(stream.line(), "under way");
+    act();
+    let result = stream.finish();
+    assert_eq!(result["doubled"], 0, "{result}");
+    assert_eq!(result["last"], COUNT - 1, "traffic goes on: {result}");
+    result["lost"].as_u64().unwrap()
+}
+
+#[test]
+fn a_killed_box_is_bypassed_and_a_new_one_takes_over() {
+    let Some(place) = Place::new() else { return };
+    let inline = place.start_box(&["--steer", "all"]);
+    let lost = cost_of(&place, || inline.signal(Signal::KILL));
+    assert!(lost <= 50, "killed: {lost} ms without traffic");
+    drop(inline);
+    let bypassed = place.client(&["attempts", ZOMBIE, SERVER, "10"]).finish();
+    assert_eq!(bypassed["connected"], 10, "nobody judges");
+    let mut again = None;
+    let lost = cost_of(&place, || {
+        again = Some(place.start_box(&["--steer", "all"]))
+    });
+    assert!(lost <= 10, "restarted: {lost} ms without traffic");
+    let judged = place.client(&["attempts", ZOMBIE, SERVER, "10"]).finish();
+    assert_eq!(judged["connected"], 3, "the new one judges");
+}
+
+#[test]
+fn a_box_that_hangs_is_bypassed_within_two_deadlines_and_comes_back() {
+    let Some(place) = Place::new() else { return };
+    let inline = place.start_box(&["--steer", "all", "--deadline", "20"]);
+    let lost = cost_of(&place, || inline.signal(Signal::STOP));
+    assert!(lost <= 40, "stopped: {lost} ms without traffic");
+    inline.signal(Signal::CONT);
+    inline.signal(Signal::TERM);
+    assert!(inline.ended_well());
+}
+
+#[test]
+fn a_box_that_is_asked_to_stop_costs_next_to_nothing() {
+    let Some(place) = Place::new() else { return };
+    let inline = place.start_box(&["--steer", "all"]);
+    let lost = cost_of(&place, || inline.signal(Signal::TERM));
+    assert!(lost <= 2, "{lost} frames lost in draining");
+    assert!(inline.ended_well());
+}

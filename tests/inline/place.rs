@@ -1,0 +1,282 @@
+//! Where a test takes place: three namespaces, two cables, a server, and the box between them.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio, id},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// Residential: limited. In the policy's pool.
+pub const ZOMBIE: &str = "203.0.113.10";
+/// A business with a mail server of its own.
+pub const BUSINESS: &str = "203.0.113.20";
+/// The internet.
+pub const SERVER: &str = "203.0.113.200";
+
+const POLICY: &str = r#"
+[class.residential]
+smtp = { limit = { connections = 3, window = "10m" } }
+excess = "reset"
+[class.mta]
+smtp = "allow"
+[[pool]]
+prefix = "203.0.113.0/26"
+class = "residential"
+[[subscriber]]
+name = "ACME Hosting"
+prefixes = ["203.0.113.20/32"]
+class = "mta"
+[sources]
+capacity = 1024
+"#;
+
+/// A place. Everything in it is gone when it is dropped, also when a test fails.
+pub struct Place {
+    names: [String; 3],
+    ports: [String; 2],
+    policy: PathBuf,
+    server: Option<Station>,
+    /// Tests of time want the machine for themselves.
+    _alone: MutexGuard<'static, ()>,
+}
+
+/// A program at a station.
+pub struct Station {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+/// A running `lychgate run`.
+pub struct Inline {
+    child: Child,
+}
+
+impl Place {
+    /// Nothing if this machine cannot have one, and then it says so.
+    pub fn new() -> Option<Self> {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED: network namespaces and AF_XDP need root");
+            return None;
+        }
+        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let names = ["sub", "box", "net"].map(|end| format!("lyworker-{}-{number}-{end}", id()));
+        // Pins are named after interfaces, and are the same for all namespaces.
+        let ports = ["a", "u"].map(|end| format!("lyworker{number}{end}"));
+        let policy = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("inline-{number}.toml"));
+        fs::write(&policy, POLICY).unwrap();
+        let mut place = Self {
+            names,
+            ports,
+            policy,
+            server: None,
+            _alone: alone,
+        };
+        place.build();
+        Some(place)
+    }
+
+    fn build(&mut self) {
+        for name in &self.names {
+            run("ip", &["netns", "add", name]);
+        }
+        let [access, uplink] = &self.ports;
+        self.cable(0, "lyworker-s", access, &[ZOMBIE, BUSINESS]);
+        self.cable(2, "lyworker-n", uplink, &[SERVER]);
+        let mut server = self.station(2, &["serve", SERVER]);
+        assert_eq!(server.line(), "ready");
+        self.server = Some(server);
+    }
+
+    fn cable(&self, end: usize, station: &str, port: &str, addresses: &[&str]) {
+        let (namespace, middle) = (self.names[end].as_str(), self.names[1].as_str());
+        let queues = ["numrxqueues", "1", "numtxqueues", "1"];
+        let near = ["-n", middle, "link", "add", port];
+        let far = ["type", "veth", "peer", "name", station, "netns", namespace];
+        run("ip", &[&near[..], &queues, &far, &queues].concat());
+        run("ip", &["-n", middle, "link", "set", port, "up"]);
+        run("ip", &["-n", namespace, "link", "set", station, "up"]);
+        for address in addresses {
+            let address = format!("{address}/24");
+            run(
+                "ip",
+                &["-n", namespace, "addr", "add", &address, "dev", station],
+            );
+        }
+        // A veth leaves checksums unfinished, and sends segments larger than its MTU.
+        let off = ["tx", "off", "tso", "off", "gso", "off", "gro", "off"];
+        let ethtool = [&["ethtool", "-K", station], &off[..]].concat();
+        self.enter(end, &ethtool);
+        // It takes frames from an XDP program only if there is one on its peer.
+        let object = pass_program();
+        let object = object.to_str().unwrap();
+        let attach = [
+            "ip", "link", "set", "dev", station, "xdpdrv", "obj", object, "sec", "xdp",
+        ];
+        self.enter(end, &attach);
+    }
+
+    /// Runs a command in a namespace, to its end.
+    fn enter(&self, end: usize, command: &[&str]) {
+        run("nsenter", &[&[self.net(end).as_str()], command].concat());
+    }
+
+    /// `ip netns exec` would mount another sysfs, and another BPF file system with it.
+    fn net(&self, end: usize) -> String {
+        format!("--net=/run/netns/{}", self.names[end])
+    }
+
+    fn station(&self, end: usize, arguments: &[&str]) -> Station {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/inline/stations.py");
+        let mut child = Command::new("nsenter")
+            .arg(self.net(end))
+            .arg("python3")
+            .arg(script)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("nsenter and python3 are installed");
+        Station {
+            input: child.stdin.take(),
+            output: BufReader::new(child.stdout.take().unwrap()),
+            child,
+        }
+    }
+
+    /// A client at the subscribers' station.
+    pub fn client(&self, arguments: &[&str]) -> Station {
+        self.station(0, arguments)
+    }
+
+    /// Ends the server; what it has seen.
+    pub fn close_server(&mut self) -> Value {
+        self.server.take().unwrap().finish()
+    }
+
+    /// Starts the box and waits until it runs.
+    pub fn start_box(&self, arguments: &[&str]) -> Inline {
+        let [access, uplink] = &self.ports;
+        let mut child = Command::new("nsenter")
+            .arg(self.net(1))
+            .arg(env!("CARGO_BIN_EXE_lychgate"))
+            .args(["run", "--access", access, "--uplink", uplink, "--policy"])
+            .arg(&self.policy)
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program was built");
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let mut lines = output.lines().map_while(Result::ok);
+        assert!(
+            lines.any(|line| line.starts_with("running:")),
+            "the box does not run"
+        );
+        // Whatever else it says: read, so that it never waits for us.
+        std::thread::spawn(move || lines.for_each(drop));
+        Inline { child }
+    }
+
+    fn detach(&self) {
+        let [access, uplink] = &self.ports;
+        let _ = Command::new("nsenter")
+            .arg(self.net(1))
+            .arg(env!("CARGO_BIN_EXE_lychgate"))
+            .args(["detach", "--access", access, "--uplink", uplink])
+            .stdout(Stdio::null())
+            .status();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.server = None;
+        self.detach();
+        for name in &self.names {
+            let _ = Command::new("ip").args(["netns", "delete", name]).status();
+        }
+        let _ = fs::remove_file(&self.policy);
+    }
+}
+
+impl Station {
+    /// The next line it prints.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// Its last line, which is its result.
+    pub fn finish(mut self) -> Value {
+        drop(self.input.take());
+        let line = self.line();
+        serde_json::from_str(&line).unwrap_or_else(|_| panic!("no result but {line:?}"))
+    }
+}
+
+impl Drop for Station {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+impl Inline {
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for its end; whether that was a good one.
+    pub fn ended_well(mut self) -> bool {
+        self.child.wait().unwrap().success()
+    }
+}
+
+impl Drop for Inline {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// An XDP program that lets everything pass, compiled once.
+fn pass_program() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (source, object) = (folder.join("inline-pass.c"), folder.join("inline-pass.o"));
+    if !object.exists() {
+        let text = "__attribute__((section(\"xdp\"), used)) int pass(void *c) { return 2; }";
+        fs::write(&source, text).unwrap();
+        let (from, to) = (source.to_str().unwrap(), object.to_str().unwrap());
+        run("clang", &["-O2", "-target", "bpf", "-c", from, "-o", to]);
+    }
+    object
+}
+
+/// Runs a command that must succeed.
+fn run(command: &str, arguments: &[&str]) {
+    let output = Command::new(command)
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("{command} does not run ({error}): install it"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{command} {}: {said}",
+        arguments.join(" ")
+    );
+}
