@@ -16,6 +16,9 @@ use place::{BUSINESS, Place, SERVER, ZOMBIE};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+/// For tests that are not about time: however slow this machine is, nothing is bypassed.
+const PATIENT: [&str; 2] = ["--deadline", "60000"];
+
 /// Both steerings: in one every frame passes through the worker, in the other only mail does.
 const STEERINGS: [&str; 2] = ["all", "mail"];
 
@@ -26,7 +29,8 @@ fn a_zombie_is_limited_exactly_and_told_so_at_once_while_a_mail_server_is_not_to
             return;
         };
         let summary = format!("{}/inline-summary.json", env!("CARGO_TARGET_TMPDIR"));
-        let inline = place.start_box(&["--steer", steer, "--json", &summary]);
+        let inline =
+            place.start_box(&[&["--steer", steer, "--json", &summary], &PATIENT[..]].concat());
         let zombie = place.client(&["attempts", ZOMBIE, SERVER, "50"]);
         let business = place.client(&["mail", BUSINESS, SERVER, "20"]);
         assert_eq!(
@@ -51,7 +55,7 @@ fn a_zombie_is_limited_exactly_and_told_so_at_once_while_a_mail_server_is_not_to
 fn a_bulk_transfer_is_intact_both_ways() {
     for steer in STEERINGS {
         let Some(place) = Place::new() else { return };
-        let inline = place.start_box(&["--steer", steer]);
+        let inline = place.start_box(&[&["--steer", steer], &PATIENT[..]].concat());
         let bulk = place.client(&["bulk", ZOMBIE, SERVER, "16"]);
         assert_eq!(
             bulk.finish(),

@@ -146,11 +146,12 @@ fn deadline(tuning: &TuningArgs) -> Duration {
 }
 
 fn settings(tuning: &TuningArgs) -> worker::Settings {
+    let defaults = worker::Settings::default();
     worker::Settings {
         batch: tuning.batch.into(),
         spin: Duration::from_micros(tuning.spin.into()),
-        tick: deadline(tuning) / TICKS_PER_DEADLINE,
-        ..worker::Settings::default()
+        tick: (deadline(tuning) / TICKS_PER_DEADLINE).min(defaults.tick),
+        ..defaults
     }
 }
 
