@@ -21,9 +21,26 @@ install() {
     DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get install -y -qq "$2" >/dev/null
 }
 
+# install_header FILE PACKAGE: installs Debian's PACKAGE if the C header FILE is missing.
+install_header() {
+    [ -e "/usr/include/$1" ] || install "$1" "$2"
+}
+
 need_rust() {
     # rustup puts cargo where a new shell finds it and this one may not.
     command -v cargo >/dev/null || PATH="$HOME/.cargo/bin:$PATH"
     command -v cargo >/dev/null || die "Rust is missing: install it from https://rustup.rs or your distribution"
     install cc gcc
+}
+
+# What the live ports need to be built: the kernel program is C, and so are libxdp and libbpf.
+need_xdp() {
+    install clang clang
+    install llvm-strip llvm
+    install m4 m4
+    install make make
+    install pkg-config pkg-config
+    install_header libelf.h libelf-dev
+    install_header zlib.h zlib1g-dev
+    install_header pcap/pcap.h libpcap-dev
 }

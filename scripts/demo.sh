@@ -4,6 +4,7 @@
 #   scripts/demo.sh [DIRECTORY]      where to put the report (default target/demo)
 source "$(dirname "$0")/common.sh"
 need_rust
+need_xdp
 out=${1:-target/demo}
 mkdir -p "$out"
 

@@ -2,6 +2,7 @@
 # Runs every test, after installing what is missing. Takes no arguments; any failure ends it.
 source "$(dirname "$0")/common.sh"
 need_rust
+need_xdp
 install python3 python3
 install ip iproute2
 for component in fmt clippy; do
