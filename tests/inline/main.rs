@@ -91,7 +91,7 @@ fn a_killed_box_is_bypassed_and_a_new_one_takes_over() {
     assert_eq!(bypassed["connected"], 10, "nobody judges");
     let mut again = None;
     let lost = cost_of(&place, || {
-        again = Some(place.start_box(&["--steer", "all"]))
+        again = Some(place.start_box(&[&["--steer", "all"], &PATIENT[..]].concat()));
     });
     assert!(lost <= 10, "restarted: {lost} ms without traffic");
     let judged = place.client(&["attempts", ZOMBIE, SERVER, "10"]).finish();
