@@ -72,7 +72,7 @@ fn replayed(input: &Path, policy: &NamedPolicy) -> (Rows, Vec<Vec<u8>>) {
         captures: Captures::mixed([input.to_owned()]),
         policy: policy.clone(),
         compare: None,
-        seed: Some(0),
+        seed: 0,
         workers: NonZeroUsize::MIN,
         outputs: Outputs {
             forwarded: Some(forwarded.clone()),
