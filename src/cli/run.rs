@@ -29,10 +29,6 @@ policy or interfaces cannot be used.";
 /// frames cross in the kernel instead (--fail closed drops them).
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
-#[cfg_attr(
-    not(feature = "xdp"),
-    expect(dead_code, reason = "there are no live ports")
-)]
 pub struct RunArgs {
     #[command(flatten)]
     ports: PortArgs,
@@ -80,10 +76,6 @@ pub struct RunArgs {
 
 /// Take Lychgate's kernel program off the interfaces: no frame crosses any more.
 #[derive(Args, Debug)]
-#[cfg_attr(
-    not(feature = "xdp"),
-    expect(dead_code, reason = "there are no live ports")
-)]
 pub struct DetachArgs {
     /// The interface towards the subscribers
     #[arg(long, value_name = "IF")]
@@ -95,16 +87,12 @@ pub struct DetachArgs {
 }
 
 #[derive(Args, Debug)]
-#[cfg_attr(
-    not(feature = "xdp"),
-    expect(dead_code, reason = "there are no live ports")
-)]
 struct PortArgs {
-    /// The interface towards the subscribers, if not as the policy's [ports] names it
+    /// The interface towards the subscribers, if not as the policy names it
     #[arg(long, value_name = "IF")]
     access: Option<String>,
 
-    /// The interface towards the internet, if not as the policy's [ports] names it
+    /// The interface towards the internet, if not as the policy names it
     #[arg(long, value_name = "IF")]
     uplink: Option<String>,
 }
@@ -112,10 +100,6 @@ struct PortArgs {
 /// Only for performance: the defaults are good.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Only for performance")]
-#[cfg_attr(
-    not(feature = "xdp"),
-    expect(dead_code, reason = "there are no live ports")
-)]
 struct TuningArgs {
     /// Frames that a worker takes from each port at once
     #[arg(long, value_name = "FRAMES", default_value_t = 32, value_parser = clap::value_parser!(u8).range(1..=64))]
