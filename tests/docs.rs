@@ -14,19 +14,27 @@ const COUNTERS: &str = include_str!("../docs/counters.md");
 const README: &str = include_str!("../README.md");
 
 /// Modules, and what of ours each may use (docs/architecture.md, "Floor plan").
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("wire", &[]),
     ("policy", &[]),
     ("source", &[]),
     ("engine", &["wire", "policy", "source"]),
     ("io", &["wire"]),
+    ("worker", &["wire", "engine", "io"]),
+    (
+        "control",
+        &[
+            "wire", "policy", "source", "engine", "io", "worker", "report",
+        ],
+    ),
     ("synth", &["wire", "engine", "io"]),
     ("replay", &["wire", "policy", "source", "engine", "io"]),
     ("report", &["wire", "policy", "engine", "replay"]),
     (
         "cli",
         &[
-            "wire", "policy", "source", "engine", "io", "synth", "replay", "report",
+            "wire", "policy", "source", "engine", "io", "worker", "control", "synth", "replay",
+            "report",
         ],
     ),
 ];

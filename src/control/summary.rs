@@ -14,7 +14,6 @@ use super::{Drops, KernelFate, Sample};
 use crate::{
     engine::{Direction, Reason},
     policy::Policy,
-    replay::direction_name,
     report::words::{self, counted, thousands},
     worker::{DirectionCounts, Flow},
 };
@@ -57,7 +56,7 @@ impl Summary {
         writeln!(out, "{}, {span}", counted(self.workers as u64, "worker"))?;
         for direction in [Direction::Outbound, Direction::Inbound] {
             let counts = workers.directions[direction as usize];
-            write_direction(&mut out, direction_name(direction), counts)?;
+            write_direction(&mut out, direction.name(), counts)?;
         }
         for row in self.sample.kernel.iter() {
             let [there, back] = row.frames.map(thousands);
@@ -230,9 +229,9 @@ impl<'a> From<&'a Summary> for Document<'a> {
         let [outbound, inbound] =
             [0, 1].map(|index| Carried::new(workers.directions[index], workers.missed[index]));
         let class = |class| summary.policy.class(class).name.as_str();
-        let counter = |(reason, direction, id, frames): (Reason, _, Option<_>, _)| Counter {
+        let counter = |(reason, direction, id, frames): (Reason, Direction, Option<_>, _)| Counter {
             reason: reason.name(),
-            direction: direction_name(direction),
+            direction: direction.name(),
             class: id.map(class),
             frames,
         };

@@ -50,6 +50,17 @@ pub enum Direction {
     Inbound,
 }
 
+impl Direction {
+    /// The word for it in reports, JSON and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Outbound => "outbound",
+            Self::Inbound => "inbound",
+        }
+    }
+}
+
 /// One frame to judge.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {

@@ -35,9 +35,7 @@ pub use input::{Captures, Input};
 pub use outfile::Pending;
 pub use series::{Bucket, Series};
 pub use sink::Outputs;
-pub use summary::{
-    CaptureSpan, ComparisonSummary, CounterRow, SourceRow, Summary, direction_name, source_text,
-};
+pub use summary::{CaptureSpan, ComparisonSummary, CounterRow, SourceRow, Summary, source_text};
 pub use tally::{FrameTotals, ReasonTally, ServiceTally, SourceTally, Tally};
 
 use crate::{

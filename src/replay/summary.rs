@@ -176,12 +176,3 @@ pub fn source_text(key: IpNet) -> String {
         key.to_string()
     }
 }
-
-/// A direction's name in every output.
-#[must_use]
-pub fn direction_name(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Outbound => "outbound",
-        Direction::Inbound => "inbound",
-    }
-}

@@ -9,7 +9,7 @@ use super::words;
 use crate::{
     engine::{Action, Attempt, Effect, Reason},
     policy::{Class, Limit, Rule},
-    replay::{Explanation, History, Owner, direction_name, source_text},
+    replay::{Explanation, History, Owner, source_text},
     wire::Service,
 };
 
@@ -68,7 +68,7 @@ pub fn write(found: &Explanation, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn subscriber(found: &Explanation, out: &mut impl Write) -> io::Result<()> {
-    let direction = direction_name(found.verdict.direction);
+    let direction = found.verdict.direction.name();
     let Some(Owner {
         key,
         name,
@@ -309,7 +309,7 @@ impl<'a> From<&'a Explanation> for Document<'a> {
                 action: action_name(verdict.action),
                 reason: Reason::name(verdict.reason),
                 text: verdict.reason.text(),
-                direction: direction_name(verdict.direction),
+                direction: verdict.direction.name(),
                 observed: verdict.observed,
             },
             attempt: found.attempt.as_ref().map(AttemptView::from),

@@ -9,7 +9,7 @@ use crate::{
     engine::Reason,
     replay::{
         ComparisonSummary, CounterRow, Difference, FrameTotals, ReasonTally, ServiceTally,
-        SourceRow, Summary, direction_name, source_text,
+        SourceRow, Summary, source_text,
     },
 };
 
@@ -186,7 +186,7 @@ impl<'a> From<&'a CounterRow> for Counter<'a> {
     fn from(row: &'a CounterRow) -> Self {
         Self {
             reason: row.reason.name(),
-            direction: direction_name(row.direction),
+            direction: row.direction.name(),
             class: row.class.as_deref(),
             frames: row.frames,
         }
