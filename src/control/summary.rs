@@ -229,12 +229,13 @@ impl<'a> From<&'a Summary> for Document<'a> {
         let [outbound, inbound] =
             [0, 1].map(|index| Carried::new(workers.directions[index], workers.missed[index]));
         let class = |class| summary.policy.class(class).name.as_str();
-        let counter = |(reason, direction, id, frames): (Reason, Direction, Option<_>, _)| Counter {
-            reason: reason.name(),
-            direction: direction.name(),
-            class: id.map(class),
-            frames,
-        };
+        let counter =
+            |(reason, direction, id, frames): (Reason, Direction, Option<_>, _)| Counter {
+                reason: reason.name(),
+                direction: direction.name(),
+                class: id.map(class),
+                frames,
+            };
         let kernel = summary.sample.kernel.iter().map(|row| {
             let [outbound, inbound] = row.frames;
             (row.name, Pair { outbound, inbound })
