@@ -21,13 +21,16 @@ RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
 say "Unit, property, golden, corpus, CLI and doc tests"
 cargo test
 
+say "Without live ports, and so without C"
+cargo check --no-default-features --all-targets
+
 say "Every interleaving of workers on the source table (loom)"
-RUSTFLAGS="--cfg loom" cargo test --lib --target-dir target/loom loom_tests
+RUSTFLAGS="--cfg loom" cargo test --lib --no-default-features --target-dir target/loom loom_tests
 
 say "Undefined behaviour in the source table (Miri)"
 if cargo +nightly miri --version >/dev/null 2>&1; then
     MIRIFLAGS="-Zmiri-disable-isolation" PROPTEST_CASES=2 \
-        cargo +nightly miri test --lib source::table source::window source::recent
+        cargo +nightly miri test --lib --no-default-features source::table source::window source::recent
 else
     echo "SKIPPED: this machine's Rust has no Miri (rustup +nightly component add miri rust-src)"
 fi
