@@ -1,7 +1,7 @@
 //! What reading a capture in the page cache costs, beside its limit, in one run.
 //!
 //! The limit is `copy`: the kernel's copy of the file into a buffer, by read(2), which every
-//! reader of a plain capture pays. `run by run` is what the replay does. Each way is measured in
+//! reader of a plain capture pays (of a compressed one it is next to nothing). `run by run` is what the replay does. Each way is measured in
 //! turn, so that whatever else the machine does meets them alike; medians are printed.
 //!
 //! ```text
@@ -34,7 +34,7 @@ fn main() {
     let options = Options::parse();
     let folder = tempfile::tempdir().expect("a folder for captures");
     let sizes: [(&str, Frames); 2] = [("64 octets", |_| &FRAME[..64]), ("mixed", mixed)];
-    println!("{:<36}{:>10}{:>14}", "", "ns/frame", "of the copy");
+    println!("{:<51}{:>10}{:>14}", "", "ns/frame", "of the copy");
     for (size, frames) in sizes {
         for end in ["pcap", "pcap.zst", "pcap.gz"] {
             let path = folder.path().join(format!("a.{end}"));
@@ -82,7 +82,7 @@ fn report(what: &str, how: &str, nanoseconds: f64, copy: Option<f64>) {
     let ratio = copy.map_or(String::new(), |copy| {
         format!("{:13.2}x", nanoseconds / copy)
     });
-    println!("{what:<19}{how:<17}{nanoseconds:10.1}{ratio}");
+    println!("{what:<33}{how:<18}{nanoseconds:10.1}{ratio}");
 }
 
 fn nanoseconds(start: Instant, frames: u64) -> f64 {
