@@ -24,6 +24,8 @@
 //! An attempt is charged by one compare-and-swap on a word that was read *before* the record's
 //! identity was checked, so it fails if the word has passed on since.
 
+use crossbeam::utils::CachePadded;
+
 use super::{
     pages::{huge_array, prefetch},
     sync::{AtomicU32, AtomicU64, AtomicU128, AtomicUsize, Ordering, fence},
@@ -145,8 +147,9 @@ pub(super) struct Table {
     capacity: usize,
     /// Records that were settled and not recycled, never overstated. Workers that race for the last
     /// place may exceed the capacity by their number; the spare slots hold them.
-    live: AtomicUsize,
-    sweep_cursor: AtomicUsize,
+    live: CachePadded<AtomicUsize>,
+    /// Written by every worker in every batch: on a line of its own, or all would miss on `slots`.
+    sweep_cursor: CachePadded<AtomicUsize>,
 }
 
 impl Table {
@@ -156,8 +159,8 @@ impl Table {
         Self {
             slots: huge_array(slots),
             capacity,
-            live: AtomicUsize::new(0),
-            sweep_cursor: AtomicUsize::new(0),
+            live: CachePadded::new(AtomicUsize::new(0)),
+            sweep_cursor: CachePadded::new(AtomicUsize::new(0)),
         }
     }
 
