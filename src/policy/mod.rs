@@ -187,11 +187,16 @@ enum Key {
 }
 
 impl Policy {
+    #[inline(always)]
+    fn entry(&self, address: IpAddr) -> Option<&Entry> {
+        self.entries.get(self.map.get(address) as usize)
+    }
+
     /// What an address is, by longest prefix.
     #[inline]
     #[must_use]
     pub fn role(&self, address: IpAddr) -> Role<'_> {
-        match self.entries.get(self.map.get(address) as usize) {
+        match self.entry(address) {
             Some(&Entry::Subscriber {
                 class,
                 pool,
@@ -212,30 +217,21 @@ impl Policy {
     #[inline]
     #[must_use]
     pub fn is_subscriber(&self, address: IpAddr) -> bool {
-        matches!(
-            self.entries.get(self.map.get(address) as usize),
-            Some(Entry::Subscriber { .. })
-        )
+        matches!(self.entry(address), Some(Entry::Subscriber { .. }))
     }
 
     /// Whether an address is a relay's.
     #[inline]
     #[must_use]
     pub fn is_relay(&self, address: IpAddr) -> bool {
-        matches!(
-            self.entries.get(self.map.get(address) as usize),
-            Some(Entry::Relay)
-        )
+        matches!(self.entry(address), Some(Entry::Relay))
     }
 
     /// Whether an address is one of the provider's own softwire concentrators'.
     #[inline]
     #[must_use]
     pub fn is_concentrator(&self, address: IpAddr) -> bool {
-        matches!(
-            self.entries.get(self.map.get(address) as usize),
-            Some(Entry::Concentrator)
-        )
+        matches!(self.entry(address), Some(Entry::Concentrator))
     }
 
     #[cold]
