@@ -8,6 +8,7 @@
 //! | [`wire`] | what is in this frame, as far as mail is concerned? |
 //! | [`policy`] | what does the provider want for this address? |
 //! | [`source`] | may this subscriber open one more connection now? |
+//! | [`detect`] | is this subscriber a zombie? |
 //! | [`engine`] | so what happens to this frame? |
 //! | [`io`] | where do frames come from, where do they go? |
 //! | [`worker`] | how does one thread carry frames from port to port, judged? |
@@ -17,10 +18,11 @@
 //! | [`report`] | how is that shown to people and programs? |
 //! | [`cli`] | what does the user ask for? |
 //!
-//! `wire`, `policy` and `source` import nothing of ours; `io` never imports `engine` or `policy`.
+//! `wire`, `policy` and `source` import nothing of ours, `detect` only the memory of `source`; `io` never imports `engine` or `policy`.
 
 pub mod cli;
 pub mod control;
+pub mod detect;
 pub mod engine;
 pub mod io;
 pub mod policy;

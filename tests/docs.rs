@@ -14,11 +14,12 @@ const COUNTERS: &str = include_str!("../docs/counters.md");
 const README: &str = include_str!("../README.md");
 
 /// Modules, and what of ours each may use (docs/architecture.md, "Floor plan").
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("wire", &[]),
     ("policy", &[]),
     ("source", &[]),
-    ("engine", &["wire", "policy", "source"]),
+    ("detect", &["source"]),
+    ("engine", &["wire", "policy", "source", "detect"]),
     ("io", &["wire"]),
     ("worker", &["wire", "engine", "io"]),
     (
@@ -28,13 +29,16 @@ const ARROWS: [(&str, &[&str]); 11] = [
         ],
     ),
     ("synth", &["wire", "engine", "io"]),
-    ("replay", &["wire", "policy", "source", "engine", "io"]),
-    ("report", &["wire", "policy", "engine", "replay"]),
+    (
+        "replay",
+        &["wire", "policy", "source", "detect", "engine", "io"],
+    ),
+    ("report", &["wire", "policy", "detect", "engine", "replay"]),
     (
         "cli",
         &[
-            "wire", "policy", "source", "engine", "io", "worker", "control", "synth", "replay",
-            "report",
+            "wire", "policy", "source", "detect", "engine", "io", "worker", "control", "synth",
+            "replay", "report",
         ],
     ),
 ];

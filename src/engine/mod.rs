@@ -10,6 +10,7 @@
 
 mod counters;
 mod judge;
+mod observe;
 mod reason;
 mod stage;
 
@@ -22,8 +23,12 @@ pub use self::{
     reason::{Effect, Reason},
 };
 
-use self::stage::{Staged, Terms};
+use self::{
+    observe::Watched,
+    stage::{Staged, Terms},
+};
 use crate::{
+    detect::{Flag, Observer},
     policy::{ClassId, Policy},
     source::{SourceTable, pages::prefetch},
     wire::{Link, Service},
@@ -135,12 +140,16 @@ pub struct Judgements {
     pub verdicts: Vec<Verdict>,
     /// The attempts among them, in order.
     pub attempts: Vec<Attempt>,
+    /// Subscribers found to be zombies: by these frames, or because by now it is certain that
+    /// earlier attempts stay unanswered (their time tells).
+    pub flags: Vec<Flag>,
 }
 
 impl Judgements {
     fn clear(&mut self) {
         self.verdicts.clear();
         self.attempts.clear();
+        self.flags.clear();
     }
 }
 
@@ -152,6 +161,8 @@ pub struct Engine {
     terms: Vec<Terms>,
     counters: Counters,
     staged: Vec<Staged>,
+    observer: Option<Arc<Observer>>,
+    watched: Vec<Watched>,
 }
 
 impl Engine {
@@ -170,6 +181,8 @@ impl Engine {
             terms,
             counters,
             staged: Vec::new(),
+            observer: None,
+            watched: Vec::new(),
         }
     }
 
@@ -205,6 +218,7 @@ impl Engine {
         );
         judgements.clear();
         self.staged.clear();
+        self.watched.clear();
         frames.iter().take(FRAMES_AHEAD).for_each(prefetch_headers);
         for (index, frame) in frames.iter().enumerate() {
             frames.get(index + FRAMES_AHEAD).map(prefetch_headers);
@@ -219,6 +233,7 @@ impl Engine {
             self.sources
                 .sweep(last.time, frames.len().div_ceil(FRAMES_PER_SWEPT_SLOT));
         }
+        self.settle_some(frames, judgements);
     }
 
     /// Frames by reason, direction and class since the start.

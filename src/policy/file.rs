@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use toml::de::DeTable;
 
 use super::{
-    Class, ClassId, Excess, Fallback, Limit, Pool, Ports, Rule,
+    Class, ClassId, Excess, Fallback, Limit, Pool, Ports, Rule, detect,
     diagnostic::{Remark, Report, Spot},
     reader::{Section, Shape, TOP_TITLE, Value, nearest},
     subscribers::Subscribers,
@@ -45,7 +45,7 @@ const SOFTWIRES: Shape = Shape {
 };
 const CLASS: Shape = Shape {
     title: "[class.NAME]",
-    keys: &["smtp", "submission", "excess", "mode"],
+    keys: &["smtp", "submission", "excess", "mode", "detect"],
 };
 const RULE: Shape = Shape {
     title: "a rule",
@@ -69,7 +69,7 @@ const LISTS: Shape = Shape {
 };
 const SOURCES: Shape = Shape {
     title: "[sources]",
-    keys: &["capacity", "full", "strangers"],
+    keys: &["capacity", "full", "strangers", "observed"],
 };
 
 /// Every table that a policy file may have.
@@ -85,6 +85,11 @@ pub const SHAPES: &[&Shape] = &[
     &SUBSCRIBER,
     &LISTS,
     &SOURCES,
+    &detect::DETECT,
+    &detect::VOLUME,
+    &detect::DESTINATIONS,
+    &detect::OUTCOMES,
+    &detect::STEP,
 ];
 
 /// Sources that the table holds unless the policy says otherwise.
@@ -116,6 +121,7 @@ pub(super) struct Draft {
     pub(super) capacity: u32,
     pub(super) full: Fallback,
     pub(super) strangers: Fallback,
+    pub(super) observed: Option<u32>,
 }
 
 /// The classes by name.
@@ -230,6 +236,7 @@ fn draft(top: &Section<'_>, report: &mut Report) -> Draft {
         strangers: source("strangers")
             .and_then(|value| fallback(value, report))
             .unwrap_or(Fallback::Drop),
+        observed: source("observed").and_then(|value| detect::observed(value, report)),
     }
 }
 
@@ -395,6 +402,9 @@ fn class(name: &str, table: &Section<'_>, observe_all: bool, report: &mut Report
             .and_then(|value| value.word(&excess, report))
             .unwrap_or(Excess::Drop),
         observe: observe.is_some_and(|(_, observe)| observe),
+        detect: table
+            .get("detect")
+            .and_then(|value| detect::detect(value, report)),
     }
 }
 

@@ -83,6 +83,7 @@ fn is_of_type(value: &Value, expected: &Value) -> bool {
             "object" => value.is_object(),
             "array" => value.is_array(),
             "string" => value.is_string(),
+            "number" => value.is_number(),
             "integer" => value.is_u64() || value.is_i64(),
             "null" => value.is_null(),
             other => panic!("the schema uses type {other}, which no test checks"),
