@@ -1,4 +1,4 @@
-//! Observation: what [`detect`](crate::detect) is told of attempts and of what became of them.
+//! Observation: what [`detect`] is told of attempts and of what became of them.
 //!
 //! Staged with the rest, so that its cache misses overlap too, and told in the order of frames,
 //! after attempts are decided. Without a class that asks for it nothing is staged.

@@ -75,7 +75,7 @@ impl StepFacts {
             step: step.measure.name(),
             for_seconds: step.grace.as_secs(),
             scope: is_quarantine.then(|| step.scope.name()),
-            expires_seconds: is_quarantine.then(|| step.expires.as_secs()),
+            expires_seconds: is_quarantine.then_some(step.expires.as_secs()),
         }
     }
 }
