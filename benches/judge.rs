@@ -17,6 +17,7 @@ use clap::Parser;
 use dashmap::DashMap;
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use lychgate::{
+    detect::Observer,
     engine::{Direction, Engine, Frame, Judgements},
     policy::Policy,
     source::{SourceTable, pages::huge_array},
@@ -60,7 +61,7 @@ fn main() {
             _ => profile_syn(1, options.frames, options.sources),
         });
         if options.instructions {
-            let mut judge = Judge::new();
+            let mut judge = Judge::new(profile_policy());
             black_box(judge.run(&frames, 0..frames.len()));
         } else {
             compare(name, &frames, options.rounds);
@@ -109,15 +110,17 @@ impl Frames {
 fn compare(name: &str, frames: &Frames, rounds: usize) {
     let all = || 0..frames.len();
     let records = records();
-    let mut judge = Judge::new();
+    let mut judge = Judge::new(profile_policy());
+    let mut detecting = Judge::new(&detecting_policy());
     let mut naive = Naive::default();
     let mut workers = [judge.beside(), judge.beside()];
-    let mut samples: [Vec<f64>; 6] = Default::default();
+    let mut samples: [Vec<f64>; 7] = Default::default();
     for round in 0..=rounds {
         let nanoseconds = [
             time(frames, || touch(frames, all())),
             time(frames, || touch_and_record(frames, &records)),
             time(frames, || judge.run(frames, all())),
+            time(frames, || detecting.run(frames, all())),
             time(frames, || naive.run(frames)),
             time(frames, || {
                 on_two_cores(|half| touch(frames, half_of(frames, half)))
@@ -131,7 +134,7 @@ fn compare(name: &str, frames: &Frames, rounds: usize) {
             }
         }
     }
-    let [touch, record, judge, naive, touch_two, judge_two] = samples.map(median);
+    let [touch, record, judge, detecting, naive, touch_two, judge_two] = samples.map(median);
     println!(
         "\n{name}: {} frames a round, medians of {rounds} rounds",
         frames.len()
@@ -141,6 +144,7 @@ fn compare(name: &str, frames: &Frames, rounds: usize) {
         ("(a) touch", touch),
         ("(b) touch + one random record", record),
         ("lychgate", judge),
+        ("lychgate, detecting zombies", detecting),
         ("(c) naive", naive),
         ("touch, two cores", touch_two),
         ("lychgate, two workers", judge_two),
@@ -148,10 +152,11 @@ fn compare(name: &str, frames: &Frames, rounds: usize) {
         println!("{label:<34}{figure:>10.1}{:>16.1}", 1e3 / figure);
     }
     println!(
-        "lychgate/(a) {:.2}   lychgate/(b) {:.2}   (c)/lychgate {:.1}   two workers {:.2}x one \
-         (touch alone {:.2}x)",
+        "lychgate/(a) {:.2}   lychgate/(b) {:.2}   detecting/lychgate {:.2}   (c)/lychgate {:.1}   \
+         two workers {:.2}x one (touch alone {:.2}x)",
         judge / touch,
         judge / record,
+        detecting / judge,
         naive / judge,
         judge / judge_two,
         touch / touch_two,
@@ -212,6 +217,21 @@ fn touch_and_record(frames: &Frames, records: &[Record]) -> u64 {
     sum
 }
 
+/// The profiles' policy with every detector on and everybody bound to a VLAN (none): all sources
+/// are observed, no answer ever comes.
+fn detecting_policy() -> String {
+    let detect = "[class.residential.detect]\n\
+        volume = { attempts = 4000, window = \"1h\" }\n\
+        destinations = { distinct = 1000, window = \"1h\" }\n\
+        outcomes = { theta0 = 0.2, theta1 = 0.9 }\n\n[[pool]]\nvlans = []\n";
+    profile_policy()
+        .replace("[[pool]]\n", detect)
+        .replacen(detect, "\u{0}", 1)
+        .replace(detect, "[[pool]]\nvlans = []\n")
+        .replace('\u{0}', detect)
+        + "observed = 1048576\n"
+}
+
 /// The engine in the wire's way of working: batches of frames that share one clock reading.
 struct Judge {
     engine: Engine,
@@ -222,15 +242,18 @@ struct Judge {
 }
 
 impl Judge {
-    fn new() -> Self {
+    fn new(policy: &str) -> Self {
         let (policy, _) =
-            Policy::from_toml("profile.toml", profile_policy()).expect("the profiles' own policy");
+            Policy::from_toml("profile.toml", policy).expect("the profiles' own policy");
         let sources = Arc::new(SourceTable::new(policy.capacity(), Some(1)));
         Self::with(Arc::new(policy), sources)
     }
 
     fn with(policy: Arc<Policy>, sources: Arc<SourceTable>) -> Self {
-        let engine = Engine::new(Arc::clone(&policy), Arc::clone(&sources));
+        let mut engine = Engine::new(Arc::clone(&policy), Arc::clone(&sources));
+        if policy.detects() {
+            engine = engine.observing(Arc::new(Observer::new(policy.observed())));
+        }
         Self {
             engine,
             policy,
