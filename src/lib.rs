@@ -7,6 +7,8 @@
 //! |---|---|
 //! | [`wire`] | what is in this frame, as far as mail is concerned? |
 //! | [`policy`] | what does the provider want for this address? |
+//! | [`disclosure`] | what do customers have to know about it? |
+//! | [`spf`] | which mail servers does the provider vouch for, and does the DNS say so? |
 //! | [`source`] | may this subscriber open one more connection now? |
 //! | [`engine`] | so what happens to this frame? |
 //! | [`io`] | where do frames come from, where do they go? |
@@ -21,12 +23,14 @@
 
 pub mod cli;
 pub mod control;
+pub mod disclosure;
 pub mod engine;
 pub mod io;
 pub mod policy;
 pub mod replay;
 pub mod report;
 pub mod source;
+pub mod spf;
 pub mod synth;
 pub mod wire;
 pub mod worker;

@@ -14,10 +14,12 @@ const COUNTERS: &str = include_str!("../docs/counters.md");
 const README: &str = include_str!("../README.md");
 
 /// Modules, and what of ours each may use (docs/architecture.md, "Floor plan").
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("wire", &[]),
     ("policy", &[]),
     ("source", &[]),
+    ("spf", &["policy"]),
+    ("disclosure", &["policy"]),
     ("engine", &["wire", "policy", "source"]),
     ("io", &["wire"]),
     ("worker", &["wire", "engine", "io"]),
@@ -33,8 +35,18 @@ const ARROWS: [(&str, &[&str]); 11] = [
     (
         "cli",
         &[
-            "wire", "policy", "source", "engine", "io", "worker", "control", "synth", "replay",
+            "wire",
+            "policy",
+            "source",
+            "engine",
+            "io",
+            "worker",
+            "control",
+            "synth",
+            "replay",
             "report",
+            "spf",
+            "disclosure",
         ],
     ),
 ];

@@ -1,15 +1,18 @@
 //! One file per subcommand; arguments become validated values here and nowhere else.
 //!
-//! Exit codes, the same for every subcommand: 0 done; 1 done, and mistakes were found (`check`);
+//! Exit codes, the same for every subcommand: 0 done; 1 done, and mistakes were found (`check`,
+//! `spf --check`);
 //! 2 the arguments or an input cannot be used, or an output cannot be written. An error is printed
 //! once, on standard error, as `lychgate: what: why`.
 
 mod check;
 mod completions;
+mod disclose;
 mod explain;
 mod manual;
 mod replay;
 mod run;
+mod spf;
 mod synth;
 
 use std::{
@@ -62,6 +65,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     Explain(explain::ExplainArgs),
     Synth(synth::SynthArgs),
+    Spf(spf::SpfArgs),
+    Disclose(disclose::DiscloseArgs),
     Completions(completions::CompletionsArgs),
     Manual(manual::ManualArgs),
 }
@@ -75,6 +80,8 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Synth(args) => synth::run(args),
+        Command::Spf(args) => spf::run(args),
+        Command::Disclose(args) => disclose::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Manual(args) => manual::run(args),
     };

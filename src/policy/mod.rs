@@ -213,6 +213,13 @@ impl Policy {
         }
     }
 
+    /// Calls `visit` with prefixes that lie side by side in ascending order, IPv4 first, and what
+    /// every address of each is; strangers' are left out. How prefixes are cut says nothing.
+    pub fn each_prefix(&self, visit: &mut dyn FnMut(IpNet, Role<'_>)) {
+        self.map
+            .each(&mut |prefix, _| visit(prefix, self.role(prefix.addr())));
+    }
+
     /// Whether an address is a subscriber's.
     #[inline]
     #[must_use]
