@@ -15,6 +15,7 @@
 //! | [`worker`] | how does one thread carry frames from port to port, judged? |
 //! | [`control`] | who starts, watches and stops the workers? |
 //! | [`synth`] | what would such a network's traffic look like? |
+//! | [`load`] | what does a box make of frames, and how fast? |
 //! | [`replay`] | what would have happened to this capture? |
 //! | [`report`] | how is that shown to people and programs? |
 //! | [`cli`] | what does the user ask for? |
@@ -26,6 +27,7 @@ pub mod control;
 pub mod disclosure;
 pub mod engine;
 pub mod io;
+pub mod load;
 pub mod policy;
 pub mod replay;
 pub mod report;

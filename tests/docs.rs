@@ -14,7 +14,7 @@ const COUNTERS: &str = include_str!("../docs/counters.md");
 const README: &str = include_str!("../README.md");
 
 /// Modules, and what of ours each may use (docs/architecture.md, "Floor plan").
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("policy", &[]),
     ("source", &[]),
@@ -30,23 +30,14 @@ const ARROWS: [(&str, &[&str]); 13] = [
         ],
     ),
     ("synth", &["wire", "engine", "io"]),
+    ("load", &["wire", "io", "synth", "report"]),
     ("replay", &["wire", "policy", "source", "engine", "io"]),
     ("report", &["wire", "policy", "engine", "replay"]),
     (
         "cli",
         &[
-            "wire",
-            "policy",
-            "source",
-            "engine",
-            "io",
-            "worker",
-            "control",
-            "synth",
-            "replay",
-            "report",
-            "spf",
-            "disclosure",
+            "wire", "policy", "source", "engine", "io", "worker", "control", "synth", "load",
+            "replay", "report", "spf", "disclosure",
         ],
     ),
 ];

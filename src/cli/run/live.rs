@@ -22,7 +22,7 @@ use super::{
     AtExit, DetachArgs, FailChoice, PortArgs, RunArgs, SteerChoice, TuningArgs, ZeroCopyChoice,
 };
 use crate::{
-    cli::load_policy,
+    cli::{create, load_policy},
     control::{
         Notice, Plan, Stopper, Summary, Supervisor, cores,
         live::{Config, Live, Steer},
@@ -209,10 +209,6 @@ fn tell_obtained(live: &Live) {
         }
     };
     println!("running: {steered}");
-}
-
-fn create(path: &Path) -> anyhow::Result<fs::File> {
-    fs::File::create(path).with_context(|| format!("{}: cannot be written", path.display()))
 }
 
 fn finish(summary: &Summary, json: Option<fs::File>) -> anyhow::Result<ExitCode> {

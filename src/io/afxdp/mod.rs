@@ -15,6 +15,8 @@
 //! | `program` | the kernel program: src/bpf/steer.bpf.c |
 //! | `link` | how it hangs on the ports |
 //! | `heartbeat` | how it knows that a worker is alive |
+//! | `flood`, `packet` | a generator's ways out: src/bpf/blast.bpf.c, and packet sockets |
+//! | `sink` | taking whatever arrives: src/bpf/sink.bpf.c |
 //! | `error` | what went wrong, and what to do about it |
 //!
 //! This is the one module with unsafe code: what it rests on stands beside each use. It knows
@@ -23,11 +25,14 @@
 #![allow(unsafe_code)]
 
 mod error;
+mod flood;
 mod heartbeat;
 mod link;
 mod netdev;
+mod packet;
 mod program;
 mod rings;
+mod sink;
 mod sockopt;
 #[cfg(test)]
 mod tests;
@@ -42,11 +47,14 @@ use rustix::{
 
 pub use self::{
     error::{Error, Result},
+    flood::{Flood, Slot, Vary},
     heartbeat::{Heartbeat, deadline_min},
     link::{AttachMode, Attachment, PIN_ROOT, attach, detach},
     netdev::{Claim, Interface, XdpFeatures},
+    packet::PacketSocket,
     program::{Fail, Fate, Fates, QUEUES_MAX, Settings, Steer, Steering},
     rings::SocketStatistics,
+    sink::{Counter, Hook, Listener, Tally},
     sockopt::BusyPoll,
     umem::Frame,
 };

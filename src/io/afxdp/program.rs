@@ -28,7 +28,7 @@ pub const QUEUES_MAX: u32 = 128;
 static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/steer.bpf.o")));
 
 #[repr(align(8))]
-struct Aligned<T: ?Sized>(T);
+pub(super) struct Aligned<T: ?Sized>(pub T);
 
 const SUBJECT: &str = "kernel program";
 
@@ -337,7 +337,7 @@ impl Drop for Registration {
     }
 }
 
-fn map<'a>(object: &'a Object, name: &'static str) -> Result<libbpf_rs::Map<'a>> {
+pub(super) fn map<'a>(object: &'a Object, name: &'static str) -> Result<libbpf_rs::Map<'a>> {
     object
         .maps()
         .find(|map| map.name() == name)
@@ -345,7 +345,7 @@ fn map<'a>(object: &'a Object, name: &'static str) -> Result<libbpf_rs::Map<'a>>
 }
 
 /// The object that is built in lacks a part: steer.bpf.c and this file disagree.
-fn missing(what: &str, name: &str) -> Error {
+pub(super) fn missing(what: &str, name: &str) -> Error {
     Error::new(
         SUBJECT,
         format!("find its {what} {name}"),
@@ -354,7 +354,7 @@ fn missing(what: &str, name: &str) -> Error {
 }
 
 /// Runs a call of libbpf, and puts what libbpf would print (the verifier's log) into the error.
-fn with_messages<T>(call: impl FnOnce() -> libbpf_rs::Result<T>) -> Result<T> {
+pub(super) fn with_messages<T>(call: impl FnOnce() -> libbpf_rs::Result<T>) -> Result<T> {
     static MESSAGES: Mutex<String> = Mutex::new(String::new());
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     fn messages() -> std::sync::MutexGuard<'static, String> {
