@@ -9,6 +9,7 @@
 //! | [`policy`] | what does the provider want for this address? |
 //! | [`source`] | may this subscriber open one more connection now? |
 //! | [`engine`] | so what happens to this frame? |
+//! | [`remedy`] | what becomes of a subscriber who was found out? |
 //! | [`io`] | where do frames come from, where do they go? |
 //! | [`worker`] | how does one thread carry frames from port to port, judged? |
 //! | [`control`] | who starts, watches and stops the workers? |
@@ -24,6 +25,7 @@ pub mod control;
 pub mod engine;
 pub mod io;
 pub mod policy;
+pub mod remedy;
 pub mod replay;
 pub mod report;
 pub mod source;

@@ -14,11 +14,12 @@ const COUNTERS: &str = include_str!("../docs/counters.md");
 const README: &str = include_str!("../README.md");
 
 /// Modules, and what of ours each may use (docs/architecture.md, "Floor plan").
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("wire", &[]),
     ("policy", &[]),
     ("source", &[]),
     ("engine", &["wire", "policy", "source"]),
+    ("remedy", &["policy"]),
     ("io", &["wire"]),
     ("worker", &["wire", "engine", "io"]),
     (
