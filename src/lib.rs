@@ -11,6 +11,7 @@
 //! | [`spf`] | which mail servers does the provider vouch for, and does the DNS say so? |
 //! | [`source`] | may this subscriber open one more connection now? |
 //! | [`engine`] | so what happens to this frame? |
+//! | [`remedy`] | what becomes of a subscriber who was found out? |
 //! | [`io`] | where do frames come from, where do they go? |
 //! | [`worker`] | how does one thread carry frames from port to port, judged? |
 //! | [`control`] | who starts, watches and stops the workers? |
@@ -29,6 +30,7 @@ pub mod engine;
 pub mod io;
 pub mod load;
 pub mod policy;
+pub mod remedy;
 pub mod replay;
 pub mod report;
 pub mod source;

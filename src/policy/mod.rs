@@ -14,6 +14,7 @@ mod lists;
 mod load;
 mod reader;
 mod resolve;
+mod steps;
 mod subscribers;
 mod value;
 
@@ -25,6 +26,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, ROW_MISTAKES_SHOWN, Sever
 pub use file::{CAPACITY_DEFAULT, CAPACITY_MAX, CLASSES_MAX, SHAPES, VLANS_MAX};
 pub use lists::{COLUMNS, Progress};
 pub use reader::Shape;
+pub use steps::{EXPIRES_DEFAULT, Scope, Step, StepAction};
 pub use value::{CONNECTIONS_MAX, WINDOW_MAX, WINDOW_MIN, window_text};
 
 use address_map::AddressMap;
