@@ -12,7 +12,7 @@ fn kernel_program() {
     use std::{env, path::PathBuf};
 
     const SOURCE: &str = "src/bpf/steer.bpf.c";
-    println!("cargo::rerun-if-changed={SOURCE}");
+    println!("cargo::rerun-if-changed=src/bpf");
     let setting = |name| env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"));
     let object = PathBuf::from(setting("OUT_DIR")).join("steer.bpf.o");
     // For a BPF target, clang does not look where Debian keeps <asm/types.h>.
@@ -23,7 +23,7 @@ fn kernel_program() {
     let built = libbpf_cargo::SkeletonBuilder::new()
         .source(SOURCE)
         .obj(&object)
-        .clang_args([headers.as_str(), "-Wall", "-Wextra", "-Werror"])
+        .clang_args([headers.as_str(), "-mcpu=v3", "-Wall", "-Wextra", "-Werror"])
         .build();
     if let Err(error) = built {
         panic!(
