@@ -11,6 +11,7 @@ fn main() {
 fn kernel_programs() {
     use std::{env, path::PathBuf};
 
+    println!("cargo::rerun-if-changed=src/bpf");
     let setting = |name| env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"));
     // For a BPF target, clang does not look where Debian keeps <asm/types.h>.
     let headers = format!(
@@ -19,11 +20,10 @@ fn kernel_programs() {
     );
     for name in ["steer", "blast", "sink"] {
         let source = format!("src/bpf/{name}.bpf.c");
-        println!("cargo::rerun-if-changed={source}");
         let built = libbpf_cargo::SkeletonBuilder::new()
             .source(&source)
             .obj(PathBuf::from(setting("OUT_DIR")).join(format!("{name}.bpf.o")))
-            .clang_args([headers.as_str(), "-Wall", "-Wextra", "-Werror"])
+            .clang_args([headers.as_str(), "-mcpu=v3", "-Wall", "-Wextra", "-Werror"])
             .build();
         if let Err(error) = built {
             panic!(

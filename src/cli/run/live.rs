@@ -56,6 +56,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
             ..afxdp::Settings::default()
         },
         options: options(&args),
+        policy: &policy,
         pin_root,
     })?;
     let workers = workers(args.workers, &live)?;
