@@ -13,32 +13,21 @@ use std::{
 use anyhow::bail;
 
 use super::{KernelFate, KernelRow, Site};
-use crate::io::{
-    Side,
-    afxdp::{
-        self, AttachMode, Attachment, Fate, Interface, Options, QueuePair, Settings, Steering,
+use crate::{
+    io::{
+        Side,
+        afxdp::{
+            self, AttachMode, Attachment, Fate, Interface, Options, QueuePair, Settings, Steering,
+        },
     },
+    policy::Steer,
 };
 
-/// Which frames come to user space.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Steer {
-    /// All where both ports run without copying, else those that may matter.
-    #[default]
-    Auto,
-    /// All.
-    All,
-    /// All but those that are positively harmless.
-    Mail,
-}
-
-impl Steer {
-    /// What the kernel program is told, when it is known whether all ports run without copying.
-    const fn resolve(self, is_zero_copy: bool) -> afxdp::Steer {
-        match (self, is_zero_copy) {
-            (Self::All, _) | (Self::Auto, true) => afxdp::Steer::All,
-            (Self::Mail, _) | (Self::Auto, false) => afxdp::Steer::Mail,
-        }
+/// What the kernel program is told, when it is known whether all ports run without copying.
+const fn resolve(steer: Steer, is_zero_copy: bool) -> afxdp::Steer {
+    match (steer, is_zero_copy) {
+        (Steer::All, _) | (Steer::Auto, true) => afxdp::Steer::All,
+        (Steer::Mail, _) | (Steer::Auto, false) => afxdp::Steer::Mail,
     }
 }
 
@@ -95,7 +84,7 @@ impl Live {
         let interfaces = [Interface::by_name(access)?, Interface::by_name(uplink)?];
         let queues = common_queues(&interfaces)?;
         let settings = Settings {
-            steer: config.steer.resolve(false),
+            steer: resolve(config.steer, false),
             ..config.settings
         };
         let steering = Steering::load([&interfaces[0], &interfaces[1]], &settings)?;
@@ -132,7 +121,7 @@ impl Live {
     #[must_use]
     pub fn steer(&self) -> afxdp::Steer {
         let is_zero_copy = self.lock().iter().all(|one| one.is_zero_copy == [true; 2]);
-        self.steer.resolve(is_zero_copy)
+        resolve(self.steer, is_zero_copy)
     }
 
     /// How the kernel program runs on a port, and whatever an operator should know of it.
@@ -229,9 +218,9 @@ mod tests {
 
     #[test]
     fn automatic_steering_takes_all_only_where_nothing_is_copied() {
-        assert_eq!(Steer::Auto.resolve(true), afxdp::Steer::All);
-        assert_eq!(Steer::Auto.resolve(false), afxdp::Steer::Mail);
-        assert_eq!(Steer::All.resolve(false), afxdp::Steer::All);
-        assert_eq!(Steer::Mail.resolve(true), afxdp::Steer::Mail);
+        assert_eq!(resolve(Steer::Auto, true), afxdp::Steer::All);
+        assert_eq!(resolve(Steer::Auto, false), afxdp::Steer::Mail);
+        assert_eq!(resolve(Steer::All, false), afxdp::Steer::All);
+        assert_eq!(resolve(Steer::Mail, true), afxdp::Steer::Mail);
     }
 }
