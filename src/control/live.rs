@@ -22,7 +22,7 @@ use crate::{
             Settings, Steering,
         },
     },
-    policy::{ClassId, Policy},
+    policy::{ClassId, Policy, Steer},
     source::Syns,
 };
 
@@ -32,25 +32,11 @@ use crate::{
 const SOURCES_PER_BUCKET: usize = 4;
 const BUCKETS: std::ops::RangeInclusive<usize> = 1 << 13..=1 << 20;
 
-/// Which frames come to user space.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Steer {
-    /// All where both ports run without copying, else those that may matter.
-    #[default]
-    Auto,
-    /// All.
-    All,
-    /// All but those that are positively harmless.
-    Mail,
-}
-
-impl Steer {
-    /// What the kernel program is told, when it is known whether all ports run without copying.
-    const fn resolve(self, is_zero_copy: bool) -> afxdp::Steer {
-        match (self, is_zero_copy) {
-            (Self::All, _) | (Self::Auto, true) => afxdp::Steer::All,
-            (Self::Mail, _) | (Self::Auto, false) => afxdp::Steer::Mail,
-        }
+/// What the kernel program is told, when it is known whether all ports run without copying.
+const fn resolve(steer: Steer, is_zero_copy: bool) -> afxdp::Steer {
+    match (steer, is_zero_copy) {
+        (Steer::All, _) | (Steer::Auto, true) => afxdp::Steer::All,
+        (Steer::Mail, _) | (Steer::Auto, false) => afxdp::Steer::Mail,
     }
 }
 
@@ -111,7 +97,7 @@ impl Live {
         let interfaces = [Interface::by_name(access)?, Interface::by_name(uplink)?];
         let queues = common_queues(&interfaces)?;
         let settings = Settings {
-            steer: config.steer.resolve(false),
+            steer: resolve(config.steer, false),
             ..config.settings
         };
         let leasing = lease_options(config.policy);
@@ -154,7 +140,7 @@ impl Live {
     #[must_use]
     pub fn steer(&self) -> afxdp::Steer {
         let is_zero_copy = self.lock().iter().all(|one| one.is_zero_copy == [true; 2]);
-        self.steer.resolve(is_zero_copy)
+        resolve(self.steer, is_zero_copy)
     }
 
     /// How the kernel program runs on a port, and whatever an operator should know of it.
@@ -282,9 +268,9 @@ mod tests {
 
     #[test]
     fn automatic_steering_takes_all_only_where_nothing_is_copied() {
-        assert_eq!(Steer::Auto.resolve(true), afxdp::Steer::All);
-        assert_eq!(Steer::Auto.resolve(false), afxdp::Steer::Mail);
-        assert_eq!(Steer::All.resolve(false), afxdp::Steer::All);
-        assert_eq!(Steer::Mail.resolve(true), afxdp::Steer::Mail);
+        assert_eq!(resolve(Steer::Auto, true), afxdp::Steer::All);
+        assert_eq!(resolve(Steer::Auto, false), afxdp::Steer::Mail);
+        assert_eq!(resolve(Steer::All, false), afxdp::Steer::All);
+        assert_eq!(resolve(Steer::Mail, true), afxdp::Steer::Mail);
     }
 }

@@ -12,6 +12,7 @@ mod diagnostic;
 mod file;
 mod lists;
 mod load;
+mod ports;
 mod reader;
 mod resolve;
 mod steps;
@@ -25,6 +26,11 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, ROW_MISTAKES_SHOWN, Severity};
 pub use file::{CAPACITY_DEFAULT, CAPACITY_MAX, CLASSES_MAX, SHAPES, VLANS_MAX};
 pub use lists::{COLUMNS, Progress};
+pub use ports::{
+    AtExit, BATCH, BUSY_POLL_BUDGET, BUSY_POLL_TIME, Bounds, CORE, DEADLINE, DEFER_IRQS,
+    FLUSH_TIMEOUT, FRAME_SIZE, OnFailure, Ports, RING, RunSettings, SPIN, STAMP, Steer, WORKERS,
+    Word, ZeroCopy,
+};
 pub use reader::Shape;
 pub use steps::{EXPIRES_DEFAULT, Scope, Step, StepAction};
 pub use value::{CONNECTIONS_MAX, WINDOW_MAX, WINDOW_MIN, window_text};
@@ -110,15 +116,6 @@ impl Pool {
     }
 }
 
-/// The network interfaces that the box sits between.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ports {
-    /// Towards subscribers.
-    pub access: String,
-    /// Towards the internet.
-    pub uplink: String,
-}
-
 /// Whose address it is. The subscriber's name, if it has one, is [`Policy::name_of`] the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member<'a> {
@@ -159,6 +156,7 @@ pub struct Policy {
     concentrators: Vec<IpNet>,
     observe: bool,
     ports: Option<Ports>,
+    run: RunSettings,
     capacity: usize,
     full: Fallback,
     strangers: Fallback,
@@ -307,6 +305,12 @@ impl Policy {
     #[must_use]
     pub fn ports(&self) -> Option<&Ports> {
         self.ports.as_ref()
+    }
+
+    /// How `lychgate run` works, unless its arguments say otherwise.
+    #[must_use]
+    pub fn run_settings(&self) -> &RunSettings {
+        &self.run
     }
 
     /// How many sources the table holds at once.
