@@ -37,8 +37,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "wire", "policy", "source", "engine", "io", "worker", "control", "synth", "load",
-            "replay", "report", "spf", "disclosure",
+            "wire",
+            "policy",
+            "source",
+            "engine",
+            "io",
+            "worker",
+            "control",
+            "synth",
+            "load",
+            "replay",
+            "report",
+            "spf",
+            "disclosure",
         ],
     ),
 ];
