@@ -15,5 +15,6 @@ mod bypass;
 mod crossing;
 mod frames;
 mod life;
+mod odd;
 mod place;
 mod steering;
