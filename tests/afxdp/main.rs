@@ -17,4 +17,5 @@ mod frames;
 mod life;
 mod odd;
 mod place;
+mod stamps;
 mod steering;
