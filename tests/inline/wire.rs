@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A veth's queue holds 256 frames.
 const PORTION: usize = 128;
 
+/// What stands around a packet.
+type Envelope = fn() -> Packet;
+
 /// A packet socket at the far end of a cable (tests/afxdp/station.py).
 struct Tap {
     // Its output is read by a thread.
@@ -135,7 +138,7 @@ fn each_flow_keeps_its_order_whichever_way_it_crosses() {
         let _inline = place.start_box(&[&["--steer", steer], &PATIENT[..]].concat());
         let mut here = Tap::open(&place, Side::Access);
         let there = Tap::open(&place, Side::Uplink);
-        let flows: [fn() -> Packet; 4] = [
+        let flows: [Envelope; 4] = [
             || Packet::ethernet().ipv4(ZOMBIE, SERVER).udp(5000, 5001),
             || {
                 Packet::ethernet()
@@ -175,7 +178,7 @@ fn each_flow_keeps_its_order_whichever_way_it_crosses() {
 /// come back in the same envelope.
 #[test]
 fn a_zombie_behind_a_tag_or_in_pppoe_is_limited_and_told_so_in_the_same_envelope() {
-    let envelopes: [(&str, fn() -> Packet); 4] = [
+    let envelopes: [(&str, Envelope); 4] = [
         ("plain", Packet::ethernet),
         ("a tag", || Packet::ethernet().vlan(0x8100, 33)),
         ("two tags", || {

@@ -226,7 +226,7 @@ impl Listener {
 
 fn open_queue(interface: &Interface, queue: u32, options: &Options) -> Result<Queue> {
     let (fill, ring) = (options.fill_ring_size(), options.ring_size);
-    let memory = Memory::new(fill + ring, options.frame_size, (fill, ring), false);
+    let memory = Memory::new(fill + ring, options.frame_size, (fill, ring), false, false);
     let failed = |cause| super::bind_error(interface, queue, cause);
     let mut memory = memory.map_err(failed)?;
     let mut port =
