@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("source", &[]),
     ("engine", &["wire", "policy", "source"]),
     ("remedy", &["policy"]),
+    ("store", &["remedy"]),
     ("io", &["wire"]),
     ("worker", &["wire", "engine", "io"]),
     (
@@ -35,7 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "wire", "policy", "source", "engine", "io", "worker", "control", "synth", "replay",
-            "report",
+            "report", "remedy",
         ],
     ),
 ];

@@ -11,6 +11,7 @@
 mod counters;
 mod judge;
 mod reason;
+mod restrictions;
 mod stage;
 
 use std::sync::Arc;
@@ -20,9 +21,13 @@ use ipnet::IpNet;
 pub use self::{
     counters::Counters,
     reason::{Effect, Reason},
+    restrictions::Restrictions,
 };
 
-use self::stage::{Staged, Terms};
+use self::{
+    restrictions::Pinned,
+    stage::{Staged, Terms},
+};
 use crate::{
     policy::{ClassId, Policy},
     source::{SourceTable, pages::prefetch},
@@ -150,6 +155,7 @@ pub struct Engine {
     policy: Arc<Policy>,
     sources: Arc<SourceTable>,
     terms: Vec<Terms>,
+    quarantine: Pinned,
     counters: Counters,
     staged: Vec<Staged>,
 }
@@ -168,9 +174,17 @@ impl Engine {
             policy,
             sources,
             terms,
+            quarantine: Pinned::default(),
             counters,
             staged: Vec::new(),
         }
+    }
+
+    /// The same engine, that also goes by who is quarantined.
+    #[must_use]
+    pub fn restricted_by(self, restrictions: Restrictions) -> Self {
+        let quarantine = Pinned::new(restrictions);
+        Self { quarantine, ..self }
     }
 
     /// Judges `frames` in order; `judgements` is overwritten.
@@ -205,6 +219,7 @@ impl Engine {
         );
         judgements.clear();
         self.staged.clear();
+        self.quarantine.renew();
         frames.iter().take(FRAMES_AHEAD).for_each(prefetch_headers);
         for (index, frame) in frames.iter().enumerate() {
             frames.get(index + FRAMES_AHEAD).map(prefetch_headers);

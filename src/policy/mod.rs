@@ -14,7 +14,7 @@ mod lists;
 mod load;
 mod reader;
 mod resolve;
-mod steps;
+pub mod steps;
 mod subscribers;
 mod value;
 
@@ -26,7 +26,6 @@ pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, ROW_MISTAKES_SHOWN, Sever
 pub use file::{CAPACITY_DEFAULT, CAPACITY_MAX, CLASSES_MAX, SHAPES, VLANS_MAX};
 pub use lists::{COLUMNS, Progress};
 pub use reader::Shape;
-pub use steps::{EXPIRES_DEFAULT, Scope, Step, StepAction};
 pub use value::{CONNECTIONS_MAX, WINDOW_MAX, WINDOW_MIN, window_text};
 
 use address_map::AddressMap;
@@ -328,6 +327,12 @@ impl Policy {
         self.names.get(key)
     }
 
+    /// The accounting key of the subscriber with this name.
+    #[must_use]
+    pub fn key_of(&self, name: &str) -> Option<IpNet> {
+        self.names.key(name)
+    }
+
     /// How many subscribers the policy and its lists name one by one.
     #[must_use]
     pub fn subscribers(&self) -> usize {
@@ -393,6 +398,12 @@ impl Names {
             .get(index + 1)
             .map_or(self.text.len(), |&(_, end)| end as usize);
         self.text.get(begin..end)
+    }
+
+    /// Looked for from the first to the last: staff ask, not frames.
+    fn key(&self, name: &str) -> Option<IpNet> {
+        let keys = self.begins.iter().map(|&(key, _)| key);
+        keys.into_iter().find(|&key| self.get(key) == Some(name))
     }
 
     fn octets(&self) -> usize {
