@@ -26,7 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "control",
         &[
-            "wire", "policy", "source", "engine", "io", "worker", "report",
+            "wire", "policy", "source", "engine", "io", "worker", "report", "remedy", "store",
         ],
     ),
     ("synth", &["wire", "engine", "io"]),

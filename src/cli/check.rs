@@ -133,6 +133,8 @@ struct Facts<'a> {
     relay_limit: Option<LimitFacts>,
     concentrators: &'a [IpNet],
     sources: SourceFacts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<StoreFacts>,
     address_octets: usize,
 }
 
@@ -184,6 +186,13 @@ struct SourceFacts {
     strangers: &'static str,
 }
 
+#[derive(Serialize)]
+struct StoreFacts {
+    path: String,
+    socket: String,
+    keep_seconds: u64,
+}
+
 impl<'a> Facts<'a> {
     fn of(policy: &'a Policy) -> Self {
         let ports = policy.ports();
@@ -209,6 +218,11 @@ impl<'a> Facts<'a> {
                 full: fallback(policy.full()),
                 strangers: fallback(policy.strangers()),
             },
+            store: policy.keeping().map(|keeping| StoreFacts {
+                path: keeping.path.display().to_string(),
+                socket: keeping.socket.display().to_string(),
+                keep_seconds: keeping.keep.as_secs(),
+            }),
             address_octets: policy.address_octets(),
         }
     }
@@ -269,7 +283,16 @@ impl<'a> Facts<'a> {
             "  mail from strangers (addresses in no pool): {strangers}"
         )?;
         let octets = DecimalBytes(self.address_octets as u64);
-        writeln!(out, "  {octets} of memory for looking up addresses")
+        writeln!(out, "  {octets} of memory for looking up addresses")?;
+        if let Some(store) = &self.store {
+            let (path, days) = (&store.path, store.keep_seconds / 86_400);
+            writeln!(
+                out,
+                "\nStore\n  cases in {path}; closed ones are kept for {days} days"
+            )?;
+            writeln!(out, "  staff ask at {}", store.socket)?;
+        }
+        Ok(())
     }
 
     /// Relays, concentrators and subscribers.

@@ -8,6 +8,7 @@ mod check;
 mod completions;
 mod explain;
 mod manual;
+mod quarantine;
 mod replay;
 mod run;
 mod synth;
@@ -36,6 +37,7 @@ Examples:
   lychgate check isp.toml                                validate a policy
   lychgate replay --policy isp.toml evening.pcapng       try it on a capture
   lychgate explain evening.pcapng -n 4711 -p isp.toml    why was frame 4711 judged so?
+  lychgate subject 203.0.113.66 -p isp.toml              who is that, and is there a case?
   lychgate synth village.pcapng --policy-out village.toml
                                                          a capture to try things on
 
@@ -59,6 +61,9 @@ enum Command {
     Run(run::RunArgs),
     Detach(run::DetachArgs),
     Check(check::CheckArgs),
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
+    Subject(quarantine::SubjectArgs),
     Replay(replay::ReplayArgs),
     Explain(explain::ExplainArgs),
     Synth(synth::SynthArgs),
@@ -72,6 +77,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Detach(args) => run::detach(args),
         Command::Check(args) => check::run(args),
+        Command::Quarantine(command) => quarantine::run(command),
+        Command::Subject(args) => quarantine::subject(args),
         Command::Replay(args) => replay::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Synth(args) => synth::run(args),

@@ -10,20 +10,23 @@
 mod address_map;
 mod diagnostic;
 mod file;
+mod keeping;
 mod lists;
 mod load;
+mod ports;
 mod reader;
 mod resolve;
 pub mod steps;
 mod subscribers;
 mod value;
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::HashSet, net::IpAddr, time::Duration};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, ROW_MISTAKES_SHOWN, Severity};
 pub use file::{CAPACITY_DEFAULT, CAPACITY_MAX, CLASSES_MAX, SHAPES, VLANS_MAX};
+pub use keeping::{KEEP_DEFAULT, KEEP_MAX, KEEP_MIN, Keeping, lasting};
 pub use lists::{COLUMNS, Progress};
 pub use reader::Shape;
 pub use value::{CONNECTIONS_MAX, WINDOW_MAX, WINDOW_MIN, window_text};
@@ -161,6 +164,9 @@ pub struct Policy {
     capacity: usize,
     full: Fallback,
     strangers: Fallback,
+    keeping: Option<Keeping>,
+    /// Keys of subscribers for whom only staff take steps.
+    opted_out: HashSet<IpNet>,
 }
 
 /// What the address map's values stand for.
@@ -319,6 +325,30 @@ impl Policy {
     #[must_use]
     pub fn strangers(&self) -> Fallback {
         self.strangers
+    }
+
+    /// Where cases are kept, if they are.
+    #[must_use]
+    pub fn keeping(&self) -> Option<&Keeping> {
+        self.keeping.as_ref()
+    }
+
+    /// The class of the subscriber with this accounting key.
+    #[must_use]
+    pub fn class_of(&self, key: IpNet) -> Option<&Class> {
+        match self.role(key.addr()) {
+            Role::Subscriber(member) => Some(self.class(member.class)),
+            _ => None,
+        }
+    }
+
+    /// Whether only staff take steps against the subscriber with this accounting key: one who says
+    /// so (`automatic = false`), and one whose class may send mail without limit, which is what the
+    /// designated mail servers do.
+    #[must_use]
+    pub fn is_exempt(&self, key: IpNet) -> bool {
+        let class = self.class_of(key);
+        self.opted_out.contains(&key) || class.is_some_and(|class| class.smtp == Rule::Allow)
     }
 
     /// The name of the subscriber with this accounting key, if it has one.

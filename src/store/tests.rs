@@ -321,6 +321,18 @@ fn on(disk: &Disk) -> Result<Store, redb::DatabaseError> {
     Ok(Store { database, name })
 }
 
+impl Store {
+    /// An empty one, on a disk that has just failed.
+    pub(crate) fn broken() -> Self {
+        let disk = Disk::default();
+        disk.0.lock().expect("no panic").left = u64::MAX;
+        let store = on(&disk).expect("a store");
+        store.write(make_tables).expect("tables");
+        disk.0.lock().expect("no panic").left = 0;
+        store
+    }
+}
+
 #[test]
 fn a_power_cut_loses_nothing_that_was_stored() {
     for seed in 0..60 {

@@ -22,16 +22,21 @@ use super::{
     AtExit, DetachArgs, FailChoice, PortArgs, RunArgs, SteerChoice, TuningArgs, ZeroCopyChoice,
 };
 use crate::{
-    cli::load_policy,
+    cli::{load_policy, quarantine},
     control::{
-        Notice, Plan, Stopper, Summary, Supervisor, cores,
+        Notice, Plan, Stopper, Summary, Supervisor,
+        casebook::Casebook,
+        cores,
+        counter::Counter,
         live::{Config, Live, Steer},
     },
+    engine::Restrictions,
     io::{
         Side,
         afxdp::{self, BusyPoll, Fail, Interface, Mode, Options, PIN_ROOT},
     },
     policy::Policy,
+    remedy::Record,
     worker,
 };
 
@@ -59,8 +64,10 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         pin_root,
     })?;
     let workers = workers(args.workers, &live)?;
+    let (cases, restrictions) = cases(&policy)?.unzip();
     let supervisor = Supervisor::new(Plan {
         policy,
+        restrictions: restrictions.unwrap_or_default(),
         workers,
         cores: cores_of(&args.cores, workers, &interfaces)?,
         settings: settings(&args.tuning),
@@ -68,10 +75,40 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     });
     listen(supervisor.stopper())?;
     let summary = supervisor.run(&live, &mut |notice| tell(&notice, &live, args.stats))?;
+    drop(cases);
     if args.at_exit == AtExit::Detach {
         live.detach(pin_root)?;
     }
     finish(&summary, json)
+}
+
+/// The cases, if the policy says where they are kept: open ones hold from the first frame on.
+fn cases(policy: &Arc<Policy>) -> anyhow::Result<Option<(Counter, Restrictions)>> {
+    let Some(keeping) = policy.keeping() else {
+        return Ok(None);
+    };
+    let casebook = Casebook::open(Arc::clone(policy), keeping)?;
+    let restrictions = casebook.restrictions();
+    println!(
+        "cases: {} open, {} quarantined ({})",
+        casebook.open_cases(),
+        restrictions.len(),
+        keeping.path.display()
+    );
+    for subscriber in casebook.lost() {
+        eprintln!(
+            "lychgate: {subscriber} is quarantined but not in the policy: nothing is enforced"
+        );
+    }
+    let counter = Counter::open(casebook, &keeping.socket, Arc::new(tell_case))?;
+    Ok(Some((counter, restrictions)))
+}
+
+fn tell_case(said: Result<&Record, &str>) {
+    match said {
+        Ok(record) => println!("{}", quarantine::line(record)),
+        Err(error) => eprintln!("lychgate: ALARM: cases: {error}"),
+    }
 }
 
 /// Takes off what `run` left.
