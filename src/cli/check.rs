@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use crate::{
     policy::{
-        Class, Diagnostics, Excess, Fallback, Limit, Policy, Pool, Progress, Rule, Severity,
-        window_text,
+        Class, Diagnostics, Excess, Fallback, Limit, Policy, Pool, Progress, Rule, RunSettings,
+        Severity, window_text,
     },
     source,
 };
@@ -126,6 +126,7 @@ struct Answer<'a> {
 struct Facts<'a> {
     mode: &'static str,
     ports: Option<PortFacts<'a>>,
+    run: &'a RunSettings,
     classes: Vec<ClassFacts<'a>>,
     pools: Vec<PoolFacts<'a>>,
     subscribers: usize,
@@ -202,6 +203,7 @@ impl<'a> Facts<'a> {
                 access: &ports.access,
                 uplink: &ports.uplink,
             }),
+            run: policy.run_settings(),
             classes: policy.classes().iter().map(ClassFacts::of).collect(),
             pools: policy
                 .pools()
@@ -234,13 +236,7 @@ impl<'a> Facts<'a> {
                 "\nIt observes: everything is judged and counted, all is forwarded."
             )?;
         }
-        if let Some(ports) = &self.ports {
-            writeln!(
-                out,
-                "\nPorts\n  access {}, uplink {}",
-                ports.access, ports.uplink
-            )?;
-        }
+        self.print_ports(out)?;
         writeln!(out, "\nClasses")?;
         let width = self
             .classes
@@ -291,6 +287,23 @@ impl<'a> Facts<'a> {
                 "\nStore\n  cases in {path}; closed ones are kept for {days} days"
             )?;
             writeln!(out, "  staff ask at {}", store.socket)?;
+        }
+        Ok(())
+    }
+
+    /// The interfaces, and every setting that is not as by default.
+    fn print_ports(&self, out: &mut impl Write) -> io::Result<()> {
+        let changed = self.run.changed();
+        if self.ports.is_none() && changed.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\nPorts")?;
+        match &self.ports {
+            Some(ports) => writeln!(out, "  access {}, uplink {}", ports.access, ports.uplink)?,
+            None => writeln!(out, "  as the arguments of `lychgate run` name them")?,
+        }
+        for (key, value) in changed {
+            writeln!(out, "  {key} = {value}")?;
         }
         Ok(())
     }

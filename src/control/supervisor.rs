@@ -21,7 +21,7 @@ use anyhow::{Context, anyhow};
 
 use super::{Rates, Sample, Site, Summary, cores};
 use crate::{
-    engine::{Engine, Restrictions},
+    engine::{Direction, Engine, Restrictions},
     policy::Policy,
     source::SourceTable,
     worker::{Published, Settings, Snapshot, Worker, monotonic},
@@ -151,7 +151,7 @@ fn employ(
     site: &impl Site,
     plan: &Plan,
     index: usize,
-    engine: Engine,
+    mut engine: Engine,
     stop: &AtomicBool,
     report: &Sender<Event>,
 ) {
@@ -160,6 +160,9 @@ fn employ(
             cores::pin(core)?;
         }
         let ports = site.open(index)?;
+        if let Some(leasing) = site.leasing() {
+            engine.offer_leases(leasing);
+        }
         let mut worker = Worker::new(ports, engine, monotonic, plan.settings);
         // The supervisor outlives the workers: it listens.
         let _ = report.send(Event::Opened(index, worker.published()));
@@ -268,6 +271,10 @@ impl<'a> Crew<'a> {
         let mut workers = Snapshot::new(self.plan.policy.classes().len());
         for published in self.published.iter().flatten() {
             workers.merge(&published.read());
+        }
+        for (reason, class, frames) in site.leased() {
+            let outbound = Direction::Outbound;
+            workers.verdicts.add(reason, outbound, Some(class), frames);
         }
         Sample {
             at: Instant::now(),

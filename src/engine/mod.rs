@@ -10,6 +10,7 @@
 
 mod counters;
 mod judge;
+mod lease;
 mod reason;
 mod restrictions;
 mod stage;
@@ -20,6 +21,7 @@ use ipnet::IpNet;
 
 pub use self::{
     counters::Counters,
+    lease::{Lease, Leasing},
     reason::{Effect, Reason},
     restrictions::Restrictions,
 };
@@ -140,12 +142,16 @@ pub struct Judgements {
     pub verdicts: Vec<Verdict>,
     /// The attempts among them, in order.
     pub attempts: Vec<Attempt>,
+    /// The leases that follow from their refusals, where the engine offers any: at most one an
+    /// attempt.
+    pub leases: Vec<Lease>,
 }
 
 impl Judgements {
     fn clear(&mut self) {
         self.verdicts.clear();
         self.attempts.clear();
+        self.leases.clear();
     }
 }
 
@@ -158,6 +164,7 @@ pub struct Engine {
     quarantine: Pinned,
     counters: Counters,
     staged: Vec<Staged>,
+    leasing: Option<Leasing>,
 }
 
 impl Engine {
@@ -177,6 +184,7 @@ impl Engine {
             quarantine: Pinned::default(),
             counters,
             staged: Vec::new(),
+            leasing: None,
         }
     }
 

@@ -10,10 +10,10 @@ use ipnet::IpNet;
 use toml::de::DeTable;
 
 use super::{
-    Class, ClassId, Excess, Fallback, Limit, Pool, Ports, Rule,
+    Class, ClassId, Excess, Fallback, Limit, Pool, Ports, Rule, RunSettings,
     diagnostic::{Remark, Report, Spot},
     keeping::{self, Keeping},
-    ports,
+    ports::{self, PORTS},
     reader::{Section, Shape, TOP_TITLE, Value, nearest},
     subscribers::Subscribers,
     value,
@@ -74,7 +74,7 @@ const SOURCES: Shape = Shape {
 /// Every table that a policy file may have.
 pub const SHAPES: &[&Shape] = &[
     &TOP,
-    &ports::PORTS,
+    &PORTS,
     &RELAYS,
     &SOFTWIRES,
     &CLASS,
@@ -101,6 +101,7 @@ pub const VLANS_MAX: usize = 8;
 pub(super) struct Draft {
     pub(super) observe: bool,
     pub(super) ports: Option<Ports>,
+    pub(super) run: RunSettings,
     pub(super) relays: Vec<(IpNet, Spot)>,
     pub(super) relay_limit: Option<Limit>,
     pub(super) concentrators: Vec<(IpNet, Spot)>,
@@ -205,11 +206,14 @@ fn draft(top: &Section<'_>, report: &mut Report) -> Draft {
         subscriber(&table, &mut classes, &mut subscribers, report);
     }
     let sources = table(top, "sources", &SOURCES, report);
+    let port_table = table(top, "ports", &PORTS, report);
     let source = |key| sources.and_then(|table| table.get(key));
     Draft {
         observe,
-        ports: table(top, "ports", &ports::PORTS, report)
-            .and_then(|table| ports::ports(&table, report)),
+        ports: port_table.and_then(|table| ports::ports(&table, report)),
+        run: port_table.map_or_else(RunSettings::default, |table| {
+            ports::settings(&table, report)
+        }),
         relays,
         relay_limit,
         concentrators: table(top, "softwires", &SOFTWIRES, report)

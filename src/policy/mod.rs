@@ -28,6 +28,11 @@ pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, ROW_MISTAKES_SHOWN, Sever
 pub use file::{CAPACITY_DEFAULT, CAPACITY_MAX, CLASSES_MAX, SHAPES, VLANS_MAX};
 pub use keeping::{KEEP_DEFAULT, KEEP_MAX, KEEP_MIN, Keeping, lasting};
 pub use lists::{COLUMNS, Progress};
+pub use ports::{
+    AtExit, BATCH, BUSY_POLL_BUDGET, BUSY_POLL_TIME, Bounds, CORE, DEADLINE, DEFER_IRQS,
+    FLUSH_TIMEOUT, FRAME_SIZE, OnFailure, Ports, RING, RunSettings, SPIN, STAMP, Steer, WORKERS,
+    Word, ZeroCopy,
+};
 pub use reader::Shape;
 pub use value::{CONNECTIONS_MAX, WINDOW_MAX, WINDOW_MIN, window_text};
 
@@ -112,15 +117,6 @@ impl Pool {
     }
 }
 
-/// The network interfaces that the box sits between.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ports {
-    /// Towards subscribers.
-    pub access: String,
-    /// Towards the internet.
-    pub uplink: String,
-}
-
 /// Whose address it is. The subscriber's name, if it has one, is [`Policy::name_of`] the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member<'a> {
@@ -161,6 +157,7 @@ pub struct Policy {
     concentrators: Vec<IpNet>,
     observe: bool,
     ports: Option<Ports>,
+    run: RunSettings,
     capacity: usize,
     full: Fallback,
     strangers: Fallback,
@@ -218,6 +215,13 @@ impl Policy {
             Some(Entry::Concentrator) => Role::Concentrator,
             Some(Entry::Stranger) | None => Role::Stranger,
         }
+    }
+
+    /// Calls `visit` with prefixes that lie side by side in ascending order, IPv4 first, and what
+    /// every address of each is; strangers' are left out. How prefixes are cut says nothing.
+    pub fn each_prefix(&self, visit: &mut dyn FnMut(IpNet, Role<'_>)) {
+        self.map
+            .each(&mut |prefix, _| visit(prefix, self.role(prefix.addr())));
     }
 
     /// Whether an address is a subscriber's.
@@ -305,6 +309,12 @@ impl Policy {
     #[must_use]
     pub fn ports(&self) -> Option<&Ports> {
         self.ports.as_ref()
+    }
+
+    /// How `lychgate run` works, unless its arguments say otherwise.
+    #[must_use]
+    pub fn run_settings(&self) -> &RunSettings {
+        &self.run
     }
 
     /// How many sources the table holds at once.

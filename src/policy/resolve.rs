@@ -109,6 +109,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Policy {
             .collect(),
         observe: draft.observe,
         ports: draft.ports,
+        run: draft.run,
         capacity: draft.capacity as usize,
         full: draft.full,
         strangers: draft.strangers,
