@@ -85,7 +85,7 @@ fn report() -> Vec<u8> {
     report_on(
         Path::new(FOLDER),
         "input.pcap.gz",
-        &policy,
+        (&policy, &[]),
         1,
         Outputs::default(),
     )

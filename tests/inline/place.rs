@@ -238,6 +238,27 @@ impl Place {
         Inline { child }
     }
 
+    /// The box keeps cases, and there is none yet.
+    pub fn keep_cases(&self) {
+        let store = self.policy.with_extension("redb");
+        let _ = fs::remove_file(&store);
+        let name = store.file_name().unwrap().to_str().unwrap();
+        let policy = format!("{POLICY}[store]\npath = \"{name}\"\n");
+        fs::write(&self.policy, policy).unwrap();
+    }
+
+    /// What staff decide; it must succeed.
+    pub fn staff(&self, arguments: &[&str]) {
+        let policy = self.policy.to_str().unwrap();
+        let command = [
+            arguments,
+            &["--by", "anna", "--why", "a test", "-p", policy],
+        ]
+        .concat();
+        let command = [&["quarantine"], &command[..]].concat();
+        run(env!("CARGO_BIN_EXE_lychgate"), &command);
+    }
+
     fn detach(&self) {
         let [access, uplink] = &self.ports;
         let _ = Command::new("nsenter")
@@ -256,7 +277,9 @@ impl Drop for Place {
         for name in &self.names {
             let _ = Command::new("ip").args(["netns", "delete", name]).status();
         }
-        let _ = fs::remove_file(&self.policy);
+        for ending in ["toml", "redb", "redb.sock"] {
+            let _ = fs::remove_file(self.policy.with_extension(ending));
+        }
     }
 }
 
