@@ -8,7 +8,11 @@
 //! clang. Without root they say so and pass; as root they fail if any of the rest is missing.
 #![cfg(all(feature = "xdp", target_os = "linux"))]
 
+mod everyday;
+#[path = "../afxdp/odd.rs"]
+mod odd;
 mod place;
+mod wire;
 
 use std::fs;
 
