@@ -16,8 +16,8 @@ use self::detect::DetectFacts;
 use crate::{
     detect as detection,
     policy::{
-        Class, Diagnostics, Excess, Fallback, Limit, Policy, Pool, Progress, Rule, Severity,
-        window_text,
+        Class, Diagnostics, Excess, Fallback, Limit, Policy, Pool, Progress, Rule, RunSettings,
+        Severity, window_text,
     },
     source,
 };
@@ -130,6 +130,7 @@ struct Answer<'a> {
 struct Facts<'a> {
     mode: &'static str,
     ports: Option<PortFacts<'a>>,
+    run: &'a RunSettings,
     classes: Vec<ClassFacts<'a>>,
     pools: Vec<PoolFacts<'a>>,
     subscribers: usize,
@@ -137,6 +138,8 @@ struct Facts<'a> {
     relay_limit: Option<LimitFacts>,
     concentrators: &'a [IpNet],
     sources: SourceFacts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<StoreFacts>,
     address_octets: usize,
 }
 
@@ -196,6 +199,13 @@ struct ObservedFacts {
     octets: u64,
 }
 
+#[derive(Serialize)]
+struct StoreFacts {
+    path: String,
+    socket: String,
+    keep_seconds: u64,
+}
+
 impl<'a> Facts<'a> {
     fn of(policy: &'a Policy) -> Self {
         let ports = policy.ports();
@@ -205,6 +215,7 @@ impl<'a> Facts<'a> {
                 access: &ports.access,
                 uplink: &ports.uplink,
             }),
+            run: policy.run_settings(),
             classes: policy.classes().iter().map(ClassFacts::of).collect(),
             pools: policy
                 .pools()
@@ -225,6 +236,11 @@ impl<'a> Facts<'a> {
                     octets: detection::octets(policy.observed()) as u64,
                 }),
             },
+            store: policy.keeping().map(|keeping| StoreFacts {
+                path: keeping.path.display().to_string(),
+                socket: keeping.socket.display().to_string(),
+                keep_seconds: keeping.keep.as_secs(),
+            }),
             address_octets: policy.address_octets(),
         }
     }
@@ -236,13 +252,7 @@ impl<'a> Facts<'a> {
                 "\nIt observes: everything is judged and counted, all is forwarded."
             )?;
         }
-        if let Some(ports) = &self.ports {
-            writeln!(
-                out,
-                "\nPorts\n  access {}, uplink {}",
-                ports.access, ports.uplink
-            )?;
-        }
+        self.print_ports(out)?;
         writeln!(out, "\nClasses")?;
         let width = self
             .classes
@@ -297,7 +307,33 @@ impl<'a> Facts<'a> {
             )?;
         }
         let octets = DecimalBytes(self.address_octets as u64);
-        writeln!(out, "  {octets} of memory for looking up addresses")
+        writeln!(out, "  {octets} of memory for looking up addresses")?;
+        if let Some(store) = &self.store {
+            let (path, days) = (&store.path, store.keep_seconds / 86_400);
+            writeln!(
+                out,
+                "\nStore\n  cases in {path}; closed ones are kept for {days} days"
+            )?;
+            writeln!(out, "  staff ask at {}", store.socket)?;
+        }
+        Ok(())
+    }
+
+    /// The interfaces, and every setting that is not as by default.
+    fn print_ports(&self, out: &mut impl Write) -> io::Result<()> {
+        let changed = self.run.changed();
+        if self.ports.is_none() && changed.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\nPorts")?;
+        match &self.ports {
+            Some(ports) => writeln!(out, "  access {}, uplink {}", ports.access, ports.uplink)?,
+            None => writeln!(out, "  as the arguments of `lychgate run` name them")?,
+        }
+        for (key, value) in changed {
+            writeln!(out, "  {key} = {value}")?;
+        }
+        Ok(())
     }
 
     /// Relays, concentrators and subscribers.

@@ -24,8 +24,8 @@ impl Engine {
                 told = self.tell(told, frame.into(), frames, judgements);
             }
             let attempt = &mut judgements.attempts[index];
-            let now = frames[usize::from(attempt.frame)].time;
-            let (reason, retransmission) = self.decide(staged, now);
+            let frame = &frames[usize::from(attempt.frame)];
+            let (reason, retransmission) = self.decide(staged, frame.time);
             let terms = self.terms(attempt.class);
             let refused = reason.effect() != Effect::Forward;
             let verdict = &mut judgements.verdicts[usize::from(attempt.frame)];
@@ -38,6 +38,9 @@ impl Engine {
             };
             attempt.admitted = !refused;
             attempt.retransmission = retransmission;
+            if refused && !retransmission && self.leasing.is_some() {
+                judgements.leases.extend(self.lease(frame, attempt, staged));
+            }
         }
         self.tell(told, frames.len(), frames, judgements);
     }
@@ -49,6 +52,10 @@ impl Engine {
             Recalled::First(verdict) => return (Reason::ALL[usize::from(verdict)], true),
             Recalled::New(place) => place,
         };
+        if let Some(reason) = self.refused_in_kernel(staged, now) {
+            place.keep(reason as u8);
+            return (reason, true);
+        }
         let reason = match staged.ruling {
             StagedRuling::Decided(reason) => reason,
             StagedRuling::Charge {
@@ -58,6 +65,9 @@ impl Engine {
             } => self.charge(source, limit, meter, now),
         };
         place.keep(reason as u8);
+        if reason.effect() == Effect::Forward {
+            self.note_let_through(staged, now);
+        }
         (reason, false)
     }
 

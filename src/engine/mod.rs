@@ -10,8 +10,10 @@
 
 mod counters;
 mod judge;
+mod lease;
 mod observe;
 mod reason;
+mod restrictions;
 mod stage;
 
 use std::sync::Arc;
@@ -20,11 +22,14 @@ use ipnet::IpNet;
 
 pub use self::{
     counters::Counters,
+    lease::{Lease, Leasing},
     reason::{Effect, Reason},
+    restrictions::Restrictions,
 };
 
 use self::{
     observe::Watched,
+    restrictions::Pinned,
     stage::{Staged, Terms},
 };
 use crate::{
@@ -143,6 +148,9 @@ pub struct Judgements {
     /// Subscribers found to be zombies: by these frames, or because by now it is certain that
     /// earlier attempts stay unanswered (their time tells).
     pub flags: Vec<Flag>,
+    /// The leases that follow from their refusals, where the engine offers any: at most one an
+    /// attempt.
+    pub leases: Vec<Lease>,
 }
 
 impl Judgements {
@@ -150,6 +158,7 @@ impl Judgements {
         self.verdicts.clear();
         self.attempts.clear();
         self.flags.clear();
+        self.leases.clear();
     }
 }
 
@@ -159,10 +168,12 @@ pub struct Engine {
     policy: Arc<Policy>,
     sources: Arc<SourceTable>,
     terms: Vec<Terms>,
+    quarantine: Pinned,
     counters: Counters,
     staged: Vec<Staged>,
     observer: Option<Arc<Observer>>,
     watched: Vec<Watched>,
+    leasing: Option<Leasing>,
 }
 
 impl Engine {
@@ -179,11 +190,20 @@ impl Engine {
             policy,
             sources,
             terms,
+            quarantine: Pinned::default(),
             counters,
             staged: Vec::new(),
             observer: None,
             watched: Vec::new(),
+            leasing: None,
         }
+    }
+
+    /// The same engine, that also goes by who is quarantined.
+    #[must_use]
+    pub fn restricted_by(self, restrictions: Restrictions) -> Self {
+        let quarantine = Pinned::new(restrictions);
+        Self { quarantine, ..self }
     }
 
     /// Judges `frames` in order; `judgements` is overwritten.
@@ -219,6 +239,7 @@ impl Engine {
         judgements.clear();
         self.staged.clear();
         self.watched.clear();
+        self.quarantine.renew();
         frames.iter().take(FRAMES_AHEAD).for_each(prefetch_headers);
         for (index, frame) in frames.iter().enumerate() {
             frames.get(index + FRAMES_AHEAD).map(prefetch_headers);

@@ -6,6 +6,7 @@ use super::{
     diagnostic::{Remark, Report},
     file::SHAPES,
     reader::{Section, Shape, Value},
+    steps::{EXPIRES_DEFAULT, Scope, Step, StepAction},
     value,
 };
 
@@ -43,7 +44,6 @@ pub const DETECT_WINDOW_MIN: Duration = Duration::from_secs(10);
 /// The longest grace or expiry of a step.
 pub const SPAN_MAX: Duration = Duration::from_secs(365 * 86_400);
 
-const EXPIRES_DEFAULT: Duration = Duration::from_secs(30 * 86_400);
 const ANSWER_WITHIN_DEFAULT: Duration = Duration::from_secs(3);
 /// A benign source is tested again and again: once in 20,000 tests it may be taken for a zombie.
 const ALPHA_DEFAULT: f64 = 5e-5;
@@ -73,62 +73,6 @@ pub struct Outcomes {
     pub answer_within: Duration,
 }
 
-/// What is done with a subscriber who is found to be a zombie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Measure {
-    /// It is told to the staff.
-    Suspect,
-    /// The subscriber is told.
-    Notify,
-    /// Its mail, or more, is stopped.
-    Quarantine,
-}
-
-impl Measure {
-    /// The word for it in policies, JSON and reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Suspect => "suspect",
-            Self::Notify => "notify",
-            Self::Quarantine => "quarantine",
-        }
-    }
-}
-
-/// What a quarantine stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// Mail ports.
-    Mail,
-    /// Everything but what is always open.
-    Garden,
-}
-
-impl Scope {
-    /// The word for it in policies, JSON and reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Mail => "mail",
-            Self::Garden => "garden",
-        }
-    }
-}
-
-/// One step of the remediation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Remedial {
-    /// What is done.
-    pub measure: Measure,
-    /// How long after the step before (or the finding).
-    pub grace: Duration,
-    /// What a quarantine stops.
-    pub scope: Scope,
-    /// How long a quarantine lasts, if nobody releases the subscriber.
-    pub expires: Duration,
-}
-
 /// How a class's subscribers are judged, and what follows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Detect {
@@ -140,8 +84,8 @@ pub struct Detect {
     pub submission: Option<Threshold>,
     /// The sequential test.
     pub outcomes: Option<Outcomes>,
-    /// What is done, in order.
-    pub steps: Vec<Remedial>,
+    /// What is done, in order, after the finding itself has made it a suspect.
+    pub steps: Vec<Step>,
 }
 
 /// Reads how many subscribers are observed at once.
@@ -287,34 +231,38 @@ fn span(
     }
 }
 
-fn steps(value: Value<'_>, report: &mut Report) -> Vec<Remedial> {
-    let mut steps: Vec<Remedial> = Vec::new();
+/// The words for steps, the lightest first. The finding makes a suspect: that step may be written,
+/// and nothing more comes of it.
+const WORDS: [(&str, u8); 3] = [("suspect", 0), ("notify", 1), ("quarantine", 2)];
+
+fn steps(value: Value<'_>, report: &mut Report) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut before: Option<(&str, u8)> = None;
     for element in value.array("tables", report) {
-        let Some(step) = step(element, report) else {
+        let Some((word, step)) = step(element, report) else {
             continue;
         };
-        if let Some(before) = steps.last()
-            && before.measure >= step.measure
-        {
-            let (before, after) = (before.measure.name(), step.measure.name());
+        if let Some((name, _)) = before.filter(|before| before.1 >= word.1) {
             report.error(element.spot, || {
                 Remark::new(
-                    format!("step \"{after}\" comes after \"{before}\""),
+                    format!("step \"{}\" comes after \"{name}\"", word.0),
                     "steps grow heavier: suspect, notify, quarantine, each once",
                 )
             });
         }
-        steps.push(step);
+        before = Some(word);
+        steps.extend(step);
     }
     steps
 }
 
-fn step(value: Value<'_>, report: &mut Report) -> Option<Remedial> {
-    let measures = [Measure::Suspect, Measure::Notify, Measure::Quarantine];
+/// A step's word, and what is done.
+fn step(value: Value<'_>, report: &mut Report) -> Option<((&'static str, u8), Option<Step>)> {
     let table = value.section(&STEP, SHAPES, report)?;
-    let measure = table
+    let words = WORDS.map(|word| (word.0, word));
+    let word = table
         .require("step", "\"notify\"", report)
-        .and_then(|value| value.word(&measures.map(|measure| (measure.name(), measure)), report));
+        .and_then(|value| value.word(&words, report));
     let mut time = |key: &'static str, default| match table.get(key) {
         Some(value) => span(
             value,
@@ -333,21 +281,30 @@ fn step(value: Value<'_>, report: &mut Report) -> Option<Remedial> {
         Some(value) => value.word(&scopes, report),
         None => Some(Scope::Mail),
     };
-    let measure = measure?;
-    for key in ["scope", "expires"] {
-        if let (true, Some(value)) = (measure != Measure::Quarantine, table.get(key)) {
+    let word = word?;
+    let foreign: &[&str] = match word.0 {
+        "suspect" => &["for", "scope", "expires"],
+        "notify" => &["scope", "expires"],
+        _ => &[],
+    };
+    for &key in STEP.keys.iter().filter(|key| foreign.contains(key)) {
+        if let Some(value) = table.get(key) {
             report.error(value.spot, || {
                 Remark::new(
-                    format!("step \"{}\" has no `{key}`", measure.name()),
-                    format!("remove `{key}`, or move it to step \"quarantine\""),
+                    format!("step \"{}\" has no `{key}`", word.0),
+                    format!("remove `{key}`, or move it to a heavier step"),
                 )
             });
         }
     }
-    Some(Remedial {
-        measure,
-        grace: grace?,
-        scope: scope?,
-        expires: expires?,
-    })
+    let action = match word.0 {
+        "suspect" => return Some((word, None)),
+        "notify" => StepAction::Notify,
+        _ => StepAction::Quarantine {
+            scope: scope?,
+            expires: expires?,
+        },
+    };
+    let grace = grace?;
+    Some((word, Some(Step { action, grace })))
 }

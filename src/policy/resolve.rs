@@ -94,6 +94,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Policy {
     let (entries, values) = (sweep.entries, sweep.values);
     let map = AddressMap::build(&values);
     let subscribers = draft.subscribers.list.len();
+    let opted_out = std::mem::take(&mut draft.subscribers.opted_out);
     let names = Names::new(draft.subscribers.take_names().collect());
     Policy {
         map,
@@ -111,12 +112,15 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Policy {
             .collect(),
         observe: draft.observe,
         ports: draft.ports,
+        run: draft.run,
         capacity: draft.capacity as usize,
         full: draft.full,
         strangers: draft.strangers,
         observed: draft
             .observed
             .unwrap_or((draft.capacity / 8).max(OBSERVED_MIN)) as usize,
+        keeping: draft.keeping,
+        opted_out,
     }
 }
 

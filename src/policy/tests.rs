@@ -12,8 +12,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    ClassId, Diagnostics, Excess, Fallback, Limit, Measure, Outcomes, Policy, Role, Rule, Scope,
-    Severity, Threshold,
+    ClassId, Diagnostics, Excess, Fallback, Limit, Outcomes, Policy, Role, Rule, Severity,
+    Threshold,
+    steps::{Scope, StepAction},
 };
 
 const EXAMPLE: &str = include_str!("../../docs/examples/policy.toml");
@@ -353,18 +354,14 @@ fn a_class_says_when_its_subscribers_are_suspected_and_what_follows() {
         panic!("{:?}", detect.steps)
     };
     assert_eq!(
-        (notify.measure, notify.grace),
-        (Measure::Notify, Duration::ZERO)
+        (notify.action, notify.grace),
+        (StepAction::Notify, Duration::ZERO)
     );
-    assert_eq!(
-        (
-            quarantine.measure,
-            quarantine.grace,
-            quarantine.scope,
-            quarantine.expires
-        ),
-        (Measure::Quarantine, 24 * hour, Scope::Mail, 30 * 24 * hour)
-    );
+    let held = StepAction::Quarantine {
+        scope: Scope::Mail,
+        expires: 30 * 24 * hour,
+    };
+    assert_eq!((quarantine.action, quarantine.grace), (held, 24 * hour));
     let short = text.replace(", alpha = 5e-5, beta = 0.01", "");
     let defaults = self::policy(&short).class(ClassId(0)).detect.clone();
     assert_eq!(defaults.and_then(|detect| detect.outcomes), Some(expected));

@@ -7,7 +7,10 @@ use ipnet::IpNet;
 use crate::{
     detect::{Finding, Flag, Observer},
     engine::Nanos,
-    policy::{ClassId, Measure, Policy, Remedial, Scope},
+    policy::{
+        ClassId, Policy,
+        steps::{Scope, Step, StepAction},
+    },
 };
 
 /// What detection saw, beside whom it found.
@@ -53,8 +56,8 @@ impl FlaggedRow {
 /// One step of the remediation, in capture time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepRow {
-    /// What would have been done.
-    pub measure: Measure,
+    /// What would have been done: `suspect`, `notify`, `quarantine`.
+    pub step: &'static str,
     /// When.
     pub time: Nanos,
     /// Of a quarantine: what it stops, and when it would have expired.
@@ -91,21 +94,29 @@ fn row(policy: &Policy, flag: Flag) -> FlaggedRow {
     }
 }
 
-/// Each step comes its grace after the step before.
-fn time_line(steps: &[Remedial], found: Nanos) -> Vec<StepRow> {
+/// The finding makes a suspect; each step comes its grace after the one before.
+fn time_line(steps: &[Step], found: Nanos) -> Vec<StepRow> {
     let after = |time: Nanos, span: Duration| {
         time.saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX))
     };
+    let suspect = StepRow {
+        step: "suspect",
+        time: found,
+        quarantine: None,
+    };
     let mut time = found;
-    let step = |step: &Remedial| {
+    let step = |step: &Step| {
         time = after(time, step.grace);
-        let quarantine =
-            (step.measure == Measure::Quarantine).then(|| (step.scope, after(time, step.expires)));
         StepRow {
-            measure: step.measure,
+            step: step.action.name(),
             time,
-            quarantine,
+            quarantine: match step.action {
+                StepAction::Notify => None,
+                StepAction::Quarantine { scope, expires } => Some((scope, after(time, expires))),
+            },
         }
     };
-    steps.iter().map(step).collect()
+    std::iter::once(suspect)
+        .chain(steps.iter().map(step))
+        .collect()
 }

@@ -28,6 +28,7 @@ use std::{
     sync::Arc,
 };
 
+use ipnet::IpNet;
 use thiserror::Error;
 
 pub use compare::{Comparison, Difference, Fate, SourceDifference};
@@ -42,9 +43,9 @@ pub use tally::{FrameTotals, ReasonTally, ServiceTally, SourceTally, Tally};
 
 use crate::{
     detect::Observer,
-    engine::{Counters, Engine, Reason},
+    engine::{Counters, Engine, Reason, Restrictions},
     io::capture::{CaptureError, Progress},
-    policy::Policy,
+    policy::{Policy, steps::Scope},
     source::SourceTable,
 };
 use sink::Sink;
@@ -68,6 +69,8 @@ pub struct Plan {
     pub policy: NamedPolicy,
     /// What else judges them, to see whose verdicts differ.
     pub compare: Option<NamedPolicy>,
+    /// Accounting keys that are quarantined from the first frame on.
+    pub quarantined: Vec<IpNet>,
     /// Keys the source table's hash, so that every run is the same.
     pub seed: u64,
     /// Threads that judge.
@@ -152,8 +155,11 @@ fn judges(plan: &Plan, observer: Option<&Arc<Observer>>) -> Vec<Judge> {
         .compare
         .as_ref()
         .map(|other| (Arc::clone(&other.policy), table(&other.policy)));
+    let restrictions = Restrictions::default();
+    restrictions.set(plan.quarantined.iter().map(|&key| (key, Scope::Mail)));
     let engine = || {
-        let engine = Engine::new(Arc::clone(&plan.policy.policy), Arc::clone(&ours));
+        let engine = Engine::new(Arc::clone(&plan.policy.policy), Arc::clone(&ours))
+            .restricted_by(restrictions.clone());
         match observer {
             Some(observer) => engine.observing(Arc::clone(observer)),
             None => engine,
@@ -180,7 +186,7 @@ fn summary(
     let frames = tally.frames();
     let mut sources: Vec<_> = tally.sources.into_iter().collect();
     sources.sort_unstable_by_key(|(key, _)| *key);
-    let row = |(key, tally): (ipnet::IpNet, SourceTally)| SourceRow {
+    let row = |(key, tally): (IpNet, SourceTally)| SourceRow {
         key,
         class: class_name(tally.class),
         name: policy.name_of(key).map(str::to_owned),

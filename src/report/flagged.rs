@@ -39,11 +39,11 @@ pub fn step(step: &StepRow) -> (String, String) {
     let what = match step.quarantine {
         Some((scope, expires)) => format!(
             "{} ({}), until {} unless released",
-            step.measure.name(),
+            step.step,
             scope.name(),
             words::moment(expires)
         ),
-        None => step.measure.name().to_owned(),
+        None => step.step.to_owned(),
     };
     (words::moment(step.time), what)
 }
@@ -51,13 +51,7 @@ pub fn step(step: &StepRow) -> (String, String) {
 /// The time line, beginning with the finding.
 #[must_use]
 pub fn time_line(row: &FlaggedRow) -> Vec<(String, String)> {
-    let found = (
-        words::moment(row.flag.time),
-        format!("found by {}", row.flag.detector.name()),
-    );
-    std::iter::once(found)
-        .chain(row.steps.iter().map(step))
-        .collect()
+    row.steps.iter().map(step).collect()
 }
 
 /// How many subscribers were flagged, and by which detectors; nothing if none was.

@@ -3,7 +3,7 @@
 use crate::{
     detect::{Evidence, Finding, Flag},
     engine::{Direction, Reason},
-    policy::{ClassId, Measure, Scope},
+    policy::{ClassId, steps::Scope},
     replay::{
         CaptureSpan, CounterRow, Detection, FlaggedRow, FrameTotals, ReasonTally, Series,
         ServiceTally, SourceRow, SourceTally, StepRow, Summary,
@@ -117,12 +117,12 @@ fn detection() -> Detection {
             name: Some("Bäckerei <Mehl & Söhne>".to_owned()),
             steps: vec![
                 StepRow {
-                    measure: Measure::Notify,
+                    step: "notify",
                     time,
                     quarantine: None,
                 },
                 StepRow {
-                    measure: Measure::Quarantine,
+                    step: "quarantine",
                     time: time + day,
                     quarantine: Some((Scope::Mail, time + 31 * day)),
                 },

@@ -74,7 +74,7 @@ fn report(story: &Story, workers: usize) -> Vec<u8> {
     report_on(
         &folder(story),
         INPUT,
-        story.policy,
+        (story.policy, &[]),
         workers,
         Outputs::default(),
     )

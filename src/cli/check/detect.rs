@@ -5,7 +5,11 @@ use std::time::Duration;
 use indicatif::HumanCount;
 use serde::Serialize;
 
-use crate::policy::{Detect, Measure, Outcomes, Remedial, Threshold, window_text};
+use crate::policy::{
+    Detect, Outcomes, Threshold,
+    steps::{Step, StepAction},
+    window_text,
+};
 
 #[derive(Serialize)]
 pub(super) struct DetectFacts {
@@ -69,13 +73,16 @@ impl DetectFacts {
 }
 
 impl StepFacts {
-    fn of(step: &Remedial) -> Self {
-        let is_quarantine = step.measure == Measure::Quarantine;
+    fn of(step: &Step) -> Self {
+        let held = match step.action {
+            StepAction::Notify => None,
+            StepAction::Quarantine { scope, expires } => Some((scope.name(), expires.as_secs())),
+        };
         Self {
-            step: step.measure.name(),
+            step: step.action.name(),
             for_seconds: step.grace.as_secs(),
-            scope: is_quarantine.then(|| step.scope.name()),
-            expires_seconds: is_quarantine.then_some(step.expires.as_secs()),
+            scope: held.map(|(scope, _)| scope),
+            expires_seconds: held.map(|(_, expires)| expires),
         }
     }
 }
@@ -128,18 +135,20 @@ fn outcomes(outcomes: Outcomes) -> String {
     )
 }
 
-fn step(step: &Remedial) -> String {
+fn step(step: &Step) -> String {
     let after = match step.grace {
         Duration::ZERO => "at once".to_owned(),
         grace => format!("{} later", window_text(grace)),
     };
-    match step.measure {
-        Measure::Quarantine => format!(
-            "{after} {} ({}) for {}",
-            step.measure.name(),
-            step.scope.name(),
-            window_text(step.expires)
-        ),
-        measure => format!("{after} {}", measure.name()),
+    let name = step.action.name();
+    match step.action {
+        StepAction::Notify => format!("{after} {name}"),
+        StepAction::Quarantine { scope, expires } => {
+            format!(
+                "{after} {name} ({}) for {}",
+                scope.name(),
+                window_text(expires)
+            )
+        }
     }
 }

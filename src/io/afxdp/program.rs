@@ -5,7 +5,10 @@
 
 use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,6 +20,7 @@ use libbpf_rs::{
 use super::{
     error::{Error, Result},
     heartbeat::{Heartbeat, Heartbeats, deadline_min},
+    lease::{LEASE_COUNTERS_MAX, LeaseOptions, Leases, SynMemory, relay_key},
     netdev::Interface,
 };
 use crate::io::Side;
@@ -28,7 +32,7 @@ pub const QUEUES_MAX: u32 = 128;
 static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/steer.bpf.o")));
 
 #[repr(align(8))]
-struct Aligned<T: ?Sized>(T);
+pub(super) struct Aligned<T: ?Sized>(pub T);
 
 const SUBJECT: &str = "kernel program";
 
@@ -61,6 +65,9 @@ pub struct Settings {
     pub fail: Fail,
     /// How old a worker's heartbeat may be.
     pub deadline: Duration,
+    /// Of the frames that come to user space, one in so many carries the time
+    /// ([`Ports::arrival`](crate::io::Ports::arrival)): a power of 2, or 0 for none.
+    pub stamp: u32,
 }
 
 impl Default for Settings {
@@ -69,18 +76,22 @@ impl Default for Settings {
             steer: Steer::default(),
             fail: Fail::default(),
             deadline: Duration::from_millis(20),
+            stamp: 64,
         }
     }
 }
 
 impl Settings {
     /// `struct settings` of steer.bpf.c.
-    fn to_octets(self) -> [u8; 16] {
+    fn to_octets(self) -> [u8; 24] {
         let deadline = u64::try_from(self.deadline.as_nanos()).unwrap_or(u64::MAX);
-        let mut octets = [0; 16];
+        // Of 0, all bits: no frame's number has none of them.
+        let stamp_mask = u64::from(self.stamp).wrapping_sub(1);
+        let mut octets = [0; 24];
         octets[..8].copy_from_slice(&deadline.to_ne_bytes());
-        octets[8..12].copy_from_slice(&(self.steer as u32).to_ne_bytes());
-        octets[12..].copy_from_slice(&(self.fail as u32).to_ne_bytes());
+        octets[8..16].copy_from_slice(&stamp_mask.to_ne_bytes());
+        octets[16..20].copy_from_slice(&(self.steer as u32).to_ne_bytes());
+        octets[20..].copy_from_slice(&(self.fail as u32).to_ne_bytes());
         octets
     }
 }
@@ -114,6 +125,7 @@ macro_rules! fates {
 fates! {
     ToWorker "to_worker" "Handed to the worker of its queue.",
     Harmless "harmless" "Crossed in the kernel: certainly not mail.",
+    Leased "leased" "Dropped in the kernel: a worker said that its source is refused until later. Counted under its reason, too.",
     BypassNoSocket "bypass_no_socket" "Crossed in the kernel: its queue has no worker.",
     BypassStale "bypass_stale" "Crossed in the kernel: the worker's heartbeat is too old.",
     ClosedNoSocket "closed_no_socket" "Dropped in the kernel: its queue has no worker, and Lychgate fails closed.",
@@ -160,6 +172,8 @@ impl Fates {
 pub struct Steering {
     object: Object,
     heartbeats: Arc<Heartbeats>,
+    leasing: LeaseOptions,
+    generation: AtomicU32,
 }
 
 impl Steering {
@@ -170,7 +184,24 @@ impl Steering {
     /// If the kernel refuses it (the verifier's words are in the message), or the deadline is
     /// shorter than the kernel's clock can measure.
     pub fn load(ports: [&Interface; 2], settings: &Settings) -> Result<Self> {
-        let object = with_messages(|| ObjectBuilder::default().open_memory(&OBJECT.0)?.load())?;
+        Self::load_with_leases(ports, settings, LeaseOptions::default())
+    }
+
+    /// As [`Self::load`], ready for leases.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn load_with_leases(
+        ports: [&Interface; 2],
+        settings: &Settings,
+        leasing: LeaseOptions,
+    ) -> Result<Self> {
+        let object = with_messages(|| {
+            let mut object = ObjectBuilder::default().open_memory(&OBJECT.0)?;
+            leasing.size(&mut object)?;
+            object.load()
+        })?;
         let heartbeats = {
             let map = map(&object, "heartbeats")?;
             Heartbeats::map(map.as_fd(), QUEUES_MAX as usize)
@@ -179,8 +210,16 @@ impl Steering {
         let steering = Self {
             object,
             heartbeats: Arc::new(heartbeats),
+            leasing,
+            generation: AtomicU32::new(0),
         };
         steering.set(settings)?;
+        steering.void_leases()?;
+        for &relay in &steering.leasing.relays {
+            map(&steering.object, "relays")?
+                .update(&relay_key(relay), &[0; 4], MapFlags::ANY)
+                .map_err(|cause| Error::new(SUBJECT, "write its map relays", cause))?;
+        }
         for (side, port) in (0_u32..).zip(ports) {
             steering.update("ports", side, &port.index().to_ne_bytes())?;
         }
@@ -191,8 +230,15 @@ impl Steering {
     ///
     /// # Errors
     ///
-    /// If the deadline is shorter than the kernel's clock can measure.
+    /// If the deadline is shorter than the kernel's clock can measure, or one frame in a number
+    /// that is no power of 2 is to be stamped.
     pub fn set(&self, settings: &Settings) -> Result<()> {
+        if settings.stamp != 0 && !settings.stamp.is_power_of_two() {
+            let attempt = format!("stamp one frame in {}", settings.stamp);
+            let cause = "the kernel program counts by powers of 2";
+            let remedy = "choose a power of 2, or 0 to stamp none";
+            return Err(Error::new(SUBJECT, attempt, cause).remedy(remedy));
+        }
         let least = deadline_min();
         if settings.deadline < least {
             let attempt = format!("set a heartbeat deadline of {:?}", settings.deadline);
@@ -236,6 +282,61 @@ impl Steering {
         Ok(registration)
     }
 
+    /// Makes every lease meaningless, such as before another policy comes into force; gives the
+    /// generation that new leases must have. Call it before the workers hear of the new policy.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn void_leases(&self) -> Result<u32> {
+        let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
+        self.update("lease_terms", 0, &self.leasing.terms(generation))?;
+        Ok(generation)
+    }
+
+    /// The generation that leases must have now.
+    #[must_use]
+    pub fn lease_generation(&self) -> u32 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    /// The memory of SYNs that the kernel program and the workers share.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn syn_memory(&self) -> Result<SynMemory> {
+        SynMemory::map(map(&self.object, "syns")?.as_fd(), self.leasing.buckets)
+    }
+
+    /// Where a worker puts its leases.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn leases(&self) -> Result<Leases> {
+        let map = MapHandle::try_from(&map(&self.object, "leases")?)
+            .map_err(|cause| Error::new(SUBJECT, "hold on to its map leases", cause))?;
+        Ok(Leases::new(map))
+    }
+
+    /// Frames refused under leases, by counter: those that are not 0.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn leased(&self, counters: u32) -> Result<Vec<(u32, u64)>> {
+        let map = map(&self.object, "leased")?;
+        let mut leased = Vec::new();
+        for counter in 0..counters.min(LEASE_COUNTERS_MAX) {
+            match sum_over_cpus(&map, counter)? {
+                0 => {}
+                frames => leased.push((counter, frames)),
+            }
+        }
+        Ok(leased)
+    }
+
     /// Reads the program's counters.
     ///
     /// # Errors
@@ -246,15 +347,7 @@ impl Steering {
         let mut fates = Fates::default();
         for &fate in Fate::ALL {
             for side in Side::BOTH {
-                let by_cpu = counters
-                    .lookup_percpu(&fate.key(side).to_ne_bytes(), MapFlags::ANY)
-                    .map_err(|cause| Error::new(SUBJECT, "read a counter", cause))?;
-                fates.0[fate as usize][side.index()] = by_cpu
-                    .unwrap_or_default()
-                    .iter()
-                    .filter_map(|octets| octets.first_chunk())
-                    .map(|&octets| u64::from_ne_bytes(octets))
-                    .sum();
+                fates.0[fate as usize][side.index()] = sum_over_cpus(&counters, fate.key(side))?;
             }
         }
         Ok(fates)
@@ -301,6 +394,16 @@ impl Steering {
     }
 }
 
+/// A counter that each processor has for itself.
+fn sum_over_cpus(map: &libbpf_rs::Map<'_>, key: u32) -> Result<u64> {
+    let by_cpu = map
+        .lookup_percpu(&key.to_ne_bytes(), MapFlags::ANY)
+        .map_err(|cause| Error::new(SUBJECT, "read a counter", cause))?;
+    let by_cpu = by_cpu.unwrap_or_default();
+    let counts = by_cpu.iter().filter_map(|octets| octets.first_chunk());
+    Ok(counts.map(|&octets| u64::from_ne_bytes(octets)).sum())
+}
+
 /// A queue's place in the `sockets` map.
 #[derive(Debug)]
 pub(super) struct Registration {
@@ -323,7 +426,7 @@ impl Drop for Registration {
     }
 }
 
-fn map<'a>(object: &'a Object, name: &'static str) -> Result<libbpf_rs::Map<'a>> {
+pub(super) fn map<'a>(object: &'a Object, name: &'static str) -> Result<libbpf_rs::Map<'a>> {
     object
         .maps()
         .find(|map| map.name() == name)
@@ -331,7 +434,7 @@ fn map<'a>(object: &'a Object, name: &'static str) -> Result<libbpf_rs::Map<'a>>
 }
 
 /// The object that is built in lacks a part: steer.bpf.c and this file disagree.
-fn missing(what: &str, name: &str) -> Error {
+pub(super) fn missing(what: &str, name: &str) -> Error {
     Error::new(
         SUBJECT,
         format!("find its {what} {name}"),
@@ -340,7 +443,7 @@ fn missing(what: &str, name: &str) -> Error {
 }
 
 /// Runs a call of libbpf, and puts what libbpf would print (the verifier's log) into the error.
-fn with_messages<T>(call: impl FnOnce() -> libbpf_rs::Result<T>) -> Result<T> {
+pub(super) fn with_messages<T>(call: impl FnOnce() -> libbpf_rs::Result<T>) -> Result<T> {
     static MESSAGES: Mutex<String> = Mutex::new(String::new());
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     fn messages() -> std::sync::MutexGuard<'static, String> {

@@ -115,7 +115,7 @@ impl From<&Evidence> for Facts {
 impl From<&StepRow> for Step {
     fn from(step: &StepRow) -> Self {
         Self {
-            step: step.measure.name(),
+            step: step.step,
             time: words::rfc3339(step.time),
             scope: step.quarantine.map(|(scope, _)| scope.name()),
             expires: step.quarantine.map(|(_, expires)| words::rfc3339(expires)),
