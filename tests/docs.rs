@@ -14,12 +14,13 @@ const COUNTERS: &str = include_str!("../docs/counters.md");
 const README: &str = include_str!("../README.md");
 
 /// Modules, and what of ours each may use (docs/architecture.md, "Floor plan").
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("wire", &[]),
     ("policy", &[]),
     ("source", &[]),
     ("spf", &["policy"]),
     ("disclosure", &["policy"]),
+    ("import", &["policy"]),
     ("engine", &["wire", "policy", "source"]),
     ("io", &["wire"]),
     ("worker", &["wire", "engine", "io"]),
@@ -47,6 +48,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
             "report",
             "spf",
             "disclosure",
+            "import",
         ],
     ),
 ];
