@@ -1,7 +1,7 @@
 //! SPF (RFC 7208): who may send mail in a domain's name, as the policy sees it.
 //!
-//! [`designated`] tells which addresses a policy lets send mail without limit, [`write`] makes the
-//! records that say so, and [`compare`] tells what a given record lacks or allows beyond. Nothing
+//! [`designated`] tells which addresses a policy lets send mail without limit, [`write()`] makes the
+//! records that say so, and [`compare()`] tells what a given record lacks or allows beyond. Nothing
 //! here asks the DNS: what a record says by `include`, `a`, `mx` and the like is named as not
 //! judged.
 
