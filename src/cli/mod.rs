@@ -8,6 +8,7 @@ mod check;
 mod completions;
 mod explain;
 mod manual;
+mod preflight;
 mod replay;
 mod run;
 mod synth;
@@ -58,6 +59,7 @@ struct Cli {
 enum Command {
     Run(run::RunArgs),
     Detach(run::DetachArgs),
+    Preflight(preflight::PreflightArgs),
     Check(check::CheckArgs),
     Replay(replay::ReplayArgs),
     Explain(explain::ExplainArgs),
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(args),
         Command::Detach(args) => run::detach(args),
+        Command::Preflight(args) => preflight::run(args),
         Command::Check(args) => check::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Explain(args) => explain::run(args),

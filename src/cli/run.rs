@@ -9,6 +9,8 @@ mod live;
 
 #[cfg(feature = "xdp")]
 pub use live::{detach, run};
+#[cfg(feature = "xdp")]
+pub(super) use live::{interfaces, options};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -87,7 +89,7 @@ pub struct DetachArgs {
 }
 
 #[derive(Args, Debug)]
-struct PortArgs {
+pub(super) struct PortArgs {
     /// The interface towards the subscribers, if not as the policy names it
     #[arg(long, value_name = "IF")]
     access: Option<String>,
@@ -100,7 +102,7 @@ struct PortArgs {
 /// Only for performance: the defaults are good.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Only for performance")]
-struct TuningArgs {
+pub(super) struct TuningArgs {
     /// Frames that a worker takes from each port at once
     #[arg(long, value_name = "FRAMES", default_value_t = 32, value_parser = clap::value_parser!(u8).range(1..=64))]
     batch: u8,
@@ -131,14 +133,14 @@ struct TuningArgs {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum SteerChoice {
+pub(super) enum SteerChoice {
     All,
     Mail,
     Auto,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum ZeroCopyChoice {
+pub(super) enum ZeroCopyChoice {
     Auto,
     On,
     Off,
@@ -169,7 +171,7 @@ pub fn detach(_args: DetachArgs) -> anyhow::Result<std::process::ExitCode> {
 }
 
 #[cfg(not(feature = "xdp"))]
-fn no_live_ports() -> anyhow::Error {
+pub(super) fn no_live_ports() -> anyhow::Error {
     anyhow::anyhow!(
         "this program was built without live ports (feature `xdp`): build it on Linux with \
          `cargo build --release`, or try the policy on a capture with `lychgate replay`"

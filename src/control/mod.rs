@@ -10,6 +10,7 @@
 //! | `supervisor` | threads: start, watch, stop |
 //! | `site` | what the workers stand on: ports, and what the kernel does without them |
 //! | `live` | the site that is a box in the wire: interfaces, kernel program, sockets |
+//! | `preflight` | what is looked at before frames cross, and what is put right |
 //! | `cores` | which core each worker gets |
 //! | `stats` | what happened within a second |
 //! | `summary` | what happened from start to end, for people and programs |
@@ -17,6 +18,8 @@
 pub mod cores;
 #[cfg(feature = "xdp")]
 pub mod live;
+#[cfg(feature = "xdp")]
+pub mod preflight;
 mod site;
 mod stats;
 mod summary;

@@ -26,6 +26,7 @@ use crate::{
     control::{
         Notice, Plan, Stopper, Summary, Supervisor, cores,
         live::{Config, Live, Steer},
+        preflight::{self, Inspection, Report, Severity, Wanted},
     },
     io::{
         Side,
@@ -43,26 +44,49 @@ const TICKS_PER_DEADLINE: u32 = 5;
 /// Runs until a signal, or until a worker fails.
 pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let policy = load_policy(&args.policy, false)?.policy;
-    let interfaces = interfaces(&args.ports, &policy, &args.policy)?;
+    let names = interfaces(&args.ports, Some((&policy, &args.policy)))?;
     // Before anything is attached, so that a wrong path costs nothing.
     let json = args.json.as_deref().map(create).transpose()?;
+    let wanted = Wanted {
+        steer: args.steer.into(),
+        options: options(args.zero_copy, &args.tuning),
+        cores: args.cores.clone(),
+    };
+    let names = names.each_ref().map(String::as_str);
+    let mut inspection = preflight::inspect(names, wanted, Path::new(PIN_ROOT))?;
+    accept(&inspection.report)?;
+    inspection.repair();
+    tell_findings(&inspection.report)?;
+    let summary = join(&args, &policy, &inspection).inspect_err(|_| {
+        for error in inspection.undo() {
+            eprintln!("lychgate: {error}");
+        }
+    })?;
+    finish(&summary, json)
+}
+
+/// Joins the interfaces that were found fit, until it is time to end.
+fn join(args: &RunArgs, policy: &Arc<Policy>, inspection: &Inspection) -> anyhow::Result<Summary> {
     let pin_root = Path::new(PIN_ROOT);
     let live = Live::open(&Config {
-        interfaces: interfaces.each_ref().map(String::as_str),
+        interfaces: inspection.interfaces.clone(),
         steer: args.steer.into(),
         settings: afxdp::Settings {
             fail: args.fail.into(),
             deadline: deadline(&args.tuning),
             ..afxdp::Settings::default()
         },
-        options: options(&args),
+        options: inspection.wanted.options,
         pin_root,
     })?;
+    let report = inspection.review(Side::BOTH.map(|side| live.attachment(side).1))?;
+    accept(&report)?;
+    tell_findings(&report)?;
     let workers = workers(args.workers, &live)?;
     let supervisor = Supervisor::new(Plan {
-        policy,
+        policy: Arc::clone(policy),
         workers,
-        cores: cores_of(&args.cores, workers, &interfaces)?,
+        cores: cores_of(&args.cores, workers, &inspection.interfaces)?,
         settings: settings(&args.tuning),
         period: PERIOD,
     });
@@ -71,12 +95,27 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     if args.at_exit == AtExit::Detach {
         live.detach(pin_root)?;
     }
-    finish(&summary, json)
+    Ok(summary)
 }
 
-/// Takes off what `run` left.
+/// Goes no further where something was refused.
+fn accept(report: &Report) -> anyhow::Result<()> {
+    match report.refusal() {
+        Some(refusal) => bail!("{refusal}"),
+        None => Ok(()),
+    }
+}
+
+/// What was put right, and what there is to know.
+fn tell_findings(report: &Report) -> anyhow::Result<()> {
+    report
+        .write_text(Severity::Repaired, io::stdout().lock())
+        .context("writing the findings")
+}
+
+/// Takes off what `run` left. What fails on one interface keeps nothing from the other.
 pub fn detach(args: DetachArgs) -> anyhow::Result<ExitCode> {
-    for name in [&args.access, &args.uplink] {
+    let detach = |name: &str| -> anyhow::Result<()> {
         let found = afxdp::detach(&Interface::by_name(name)?, Path::new(PIN_ROOT))?;
         let what = if found {
             "detached"
@@ -84,18 +123,30 @@ pub fn detach(args: DetachArgs) -> anyhow::Result<ExitCode> {
             "nothing was attached"
         };
         println!("{name}: {what}");
+        Ok(())
+    };
+    let access = detach(&args.access);
+    let uplink = detach(&args.uplink);
+    match (access, uplink) {
+        (Err(access), Err(uplink)) => bail!("{access:#}\n{uplink:#}"),
+        (access, uplink) => access.and(uplink).map(|()| ExitCode::SUCCESS),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// The interfaces' names: what the arguments say, else what the policy says.
-fn interfaces(args: &PortArgs, policy: &Policy, file: &Path) -> anyhow::Result<[String; 2]> {
-    let named = policy.ports();
+pub fn interfaces(
+    args: &PortArgs,
+    policy: Option<(&Policy, &Path)>,
+) -> anyhow::Result<[String; 2]> {
+    let named = policy.and_then(|(policy, _)| policy.ports());
+    let file = policy.map_or_else(
+        || "a policy".to_owned(),
+        |(_, file)| file.display().to_string(),
+    );
     let choose = |side: Side, given: &Option<String>, named: Option<&String>| {
         given.as_ref().or(named).cloned().with_context(|| {
             format!(
-                "no {side} interface: give --{side} IF, or name it in {} ([ports] {side} = \"…\")",
-                file.display()
+                "no {side} interface: give --{side} IF, or name it in {file} ([ports] {side} = \"…\")"
             )
         })
     };
@@ -121,22 +172,22 @@ fn workers(asked: Option<usize>, live: &Live) -> anyhow::Result<usize> {
 fn cores_of(
     asked: &[usize],
     workers: usize,
-    interfaces: &[String; 2],
+    interfaces: &[Interface; 2],
 ) -> anyhow::Result<Vec<usize>> {
     if asked.is_empty() {
-        return cores::choose(workers, &interfaces.each_ref().map(String::as_str));
+        return cores::choose(workers, &interfaces.each_ref().map(Interface::name));
     }
     cores::check(asked, workers).context("--cores")?;
     Ok(asked.to_vec())
 }
 
-fn options(args: &RunArgs) -> Options {
+pub fn options(zero_copy: ZeroCopyChoice, tuning: &TuningArgs) -> Options {
     Options {
-        mode: args.zero_copy.into(),
-        ring_size: args.tuning.ring,
-        frame_size: args.tuning.frame_size,
-        huge_pages: args.tuning.huge_pages,
-        busy_poll: args.tuning.busy_poll.then(BusyPoll::default),
+        mode: zero_copy.into(),
+        ring_size: tuning.ring,
+        frame_size: tuning.frame_size,
+        huge_pages: tuning.huge_pages,
+        busy_poll: tuning.busy_poll.then(BusyPoll::default),
         ..Options::default()
     }
 }

@@ -12,6 +12,9 @@
 //! | `rings` | one socket of a worker, with its four rings |
 //! | `sockopt` | socket options |
 //! | `netdev` | a network interface |
+//! | `ethtool` | what its driver tells and can be told |
+//! | `netlink` | what it is part of, and that something has changed |
+//! | `repair` | what is put right on it, and put back |
 //! | `program` | the kernel program: src/bpf/steer.bpf.c |
 //! | `link` | how it hangs on the ports |
 //! | `heartbeat` | how it knows that a worker is alive |
@@ -23,10 +26,13 @@
 #![allow(unsafe_code)]
 
 mod error;
+mod ethtool;
 mod heartbeat;
 mod link;
 mod netdev;
+mod netlink;
 mod program;
+mod repair;
 mod rings;
 mod sockopt;
 #[cfg(test)]
@@ -42,10 +48,13 @@ use rustix::{
 
 pub use self::{
     error::{Error, Result},
+    ethtool::{Offload, OffloadState, Queues},
     heartbeat::{Heartbeat, deadline_min},
-    link::{AttachMode, Attachment, PIN_ROOT, attach, detach},
+    link::{AttachMode, Attachment, Occupant, PIN_ROOT, attach, detach, occupant},
     netdev::{Claim, Interface, XdpFeatures},
+    netlink::{Belonging, Controller, LinkChanges},
     program::{Fail, Fate, Fates, QUEUES_MAX, Settings, Steer, Steering},
+    repair::{Repair, repair, repaired, restore},
     rings::SocketStatistics,
     sockopt::BusyPoll,
     umem::Frame,
@@ -110,6 +119,12 @@ impl Options {
     #[must_use]
     pub const fn frames(&self) -> u32 {
         2 * (self.fill_ring_size() + self.ring_size)
+    }
+
+    /// Octets of a worker's memory.
+    #[must_use]
+    pub const fn octets(&self) -> u64 {
+        self.frames() as u64 * self.frame_size as u64
     }
 
     /// The longest MTU that the ports may have with this frame size.
