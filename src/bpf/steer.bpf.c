@@ -38,6 +38,13 @@
 //    when the process ends. A new process puts its own programs into the pinned links in one step,
 //    so that no frame ever meets an empty hook, and its own maps come with them.
 //
+// 7. Time. Of the frames that a worker gets, one in so many (`stamp_mask` says which) carries the
+//    time in front of it, as XDP metadata: a `struct stamp`, which the kernel copies into the
+//    worker's memory ahead of the frame's first octet. Only these: what crosses in the kernel never
+//    carries one. A driver that has no room for metadata leaves the frame as it is, and so do we.
+//    A frame that finds its receive ring full may leave its stamp to the next one in its place in
+//    memory; that stamp is older than its frame by as long as the ring was full.
+//
 // User space sets `settings` and may change it at any time; every frame reads it anew.
 
 #include <linux/bpf.h>
@@ -62,9 +69,18 @@ enum fail { FAIL_OPEN, FAIL_CLOSED };
 
 struct settings {
 	__u64 deadline_ns;
+	__u64 stamp_mask; // a frame is stamped if its number has none of these bits
 	__u32 steer;
 	__u32 fail;
 };
+
+// What a stamped frame carries in front of it.
+struct stamp {
+	__u64 time_ns; // CLOCK_MONOTONIC
+	__u64 mark;
+};
+
+#define STAMP_MARK 0x4c79636867617465 // "Lychgate"
 
 // One cache line each, so that a worker's heartbeat disturbs no other worker.
 struct heartbeat {
@@ -114,13 +130,13 @@ struct {
 	__type(value, __u64);
 } counters SEC(".maps");
 
-static __always_inline void count(enum side side, enum fate fate)
+// The number of this frame among those of its fate, on this CPU; from 1.
+static __always_inline __u64 count(enum side side, enum fate fate)
 {
 	__u32 key = fate * SIDES + side;
 	__u64 *counter = bpf_map_lookup_elem(&counters, &key);
 
-	if (counter)
-		*counter += 1;
+	return counter ? *counter += 1 : 0;
 }
 
 // -- What is harmless --------------------------------------------------------------------------
@@ -271,6 +287,20 @@ static __always_inline bool is_alive(__u32 queue, __u64 deadline_ns)
 	       (__s64)deadline_ns;
 }
 
+// Puts the time in front of a frame, if the driver has room there.
+static __always_inline void stamp(struct xdp_md *context)
+{
+	struct stamp *stamp;
+
+	if (bpf_xdp_adjust_meta(context, -(int)sizeof(*stamp)))
+		return;
+	stamp = (void *)(long)context->data_meta;
+	if ((void *)(stamp + 1) > (void *)(long)context->data)
+		return; // cannot be: that much was asked for
+	stamp->time_ns = bpf_ktime_get_ns();
+	stamp->mark = STAMP_MARK;
+}
+
 static __always_inline int steer(struct xdp_md *context, enum side side)
 {
 	__u32 queue = context->rx_queue_index;
@@ -284,7 +314,8 @@ static __always_inline int steer(struct xdp_md *context, enum side side)
 		return cross(side, FATE_HARMLESS);
 	no_socket = bpf_redirect_map(&sockets, queue * SIDES + side, XDP_DROP) != XDP_REDIRECT;
 	if (!no_socket && is_alive(queue, settings_now->deadline_ns)) {
-		count(side, FATE_TO_WORKER);
+		if (!(count(side, FATE_TO_WORKER) & settings_now->stamp_mask))
+			stamp(context);
 		return XDP_REDIRECT;
 	}
 	if (settings_now->fail == FAIL_CLOSED) {

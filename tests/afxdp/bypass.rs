@@ -16,6 +16,7 @@ const CLOSED: Settings = Settings {
     steer: Steer::All,
     fail: Fail::Closed,
     deadline: DEADLINE,
+    stamp: 1,
 };
 
 #[test]

@@ -1,7 +1,5 @@
 //! Frames through a worker's sockets.
 
-use std::time::Duration;
-
 use lychgate::io::{
     Ports, Side,
     afxdp::{Fate, Mode, Options, QueuePair},
@@ -9,15 +7,8 @@ use lychgate::io::{
 
 use super::{
     frames::{arp, odd, syn},
-    place::{Forwarder, Place, Program, SETTINGS, await_that, in_place},
+    place::{Forwarder, Program, SETTINGS, await_that, copying, in_place, receive, serving},
 };
-
-fn copying() -> Options {
-    Options {
-        mode: Mode::Copy,
-        ..Options::default()
-    }
-}
 
 #[test]
 fn ten_thousand_frames_of_every_odd_kind_cross_bit_identical_and_in_order() {
@@ -69,25 +60,6 @@ fn a_worker_that_sleeps_at_every_turn_loses_nothing() {
         }
         assert!(forwarder.end().census.is_conserved());
     });
-}
-
-/// Receives until there are `count` frames.
-fn receive(pair: &mut QueuePair, side: Side, count: usize) -> Vec<<QueuePair as Ports>::Frame> {
-    let mut frames = Vec::new();
-    await_that("the frames have arrived", || {
-        pair.beat();
-        pair.flush().unwrap();
-        pair.wait(Duration::from_millis(1)).unwrap();
-        pair.receive(side, count - frames.len(), &mut frames);
-        frames.len() == count
-    });
-    frames
-}
-
-fn serving(place: &Place, program: &Program, options: &Options) -> QueuePair {
-    let mut pair = program.open(place, options);
-    pair.serve(&program.steering).unwrap();
-    pair
 }
 
 #[test]

@@ -16,4 +16,5 @@ mod crossing;
 mod frames;
 mod life;
 mod place;
+mod stamps;
 mod steering;

@@ -17,8 +17,8 @@ use std::{
 use lychgate::io::{
     Census, Ports, Side,
     afxdp::{
-        Attachment, Fail, Fate, Fates, Interface, Options, QueuePair, Settings, SocketStatistics,
-        Steer, Steering, attach, detach,
+        Attachment, Fail, Fate, Fates, Interface, Mode, Options, QueuePair, Settings,
+        SocketStatistics, Steer, Steering, attach, detach,
     },
 };
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -33,6 +33,7 @@ pub const SETTINGS: Settings = Settings {
     steer: Steer::All,
     fail: Fail::Open,
     deadline: PATIENCE,
+    stamp: 1,
 };
 
 /// For tests that wait for a worker to be found dead, and still let it be late.
@@ -180,14 +181,21 @@ pub fn make_cable(one: &str, other: &str) {
     });
 }
 
-/// An XDP program that lets everything pass, compiled once.
+/// An XDP program that lets everything pass but frames with metadata, which no station may ever
+/// see; compiled once.
 pub fn pass_program() -> PathBuf {
     use std::sync::OnceLock;
     static OBJECT: OnceLock<PathBuf> = OnceLock::new();
     let make = || {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let (source, object) = (folder.join("pass.c"), folder.join("pass.o"));
-        let text = "__attribute__((section(\"xdp\"), used)) int pass(void *c) { return 2; }";
+        let text = "
+            struct context { unsigned data, data_end, data_meta; };
+            __attribute__((section(\"xdp\"), used)) int pass(struct context *c)
+            {
+                return c->data_meta == c->data ? 2 : 1;
+            }
+        ";
         fs::write(&source, text).unwrap();
         let (source, object_name) = (source.to_str().unwrap(), object.to_str().unwrap());
         let flags = ["-O2", "-target", "bpf", "-c", source, "-o", object_name];
@@ -413,6 +421,34 @@ impl Drop for Forwarder {
     fn drop(&mut self) {
         drop(self.join());
     }
+}
+
+/// Whatever the driver can do.
+pub fn copying() -> Options {
+    Options {
+        mode: Mode::Copy,
+        ..Options::default()
+    }
+}
+
+/// A worker's ports that get frames, and no worker yet.
+pub fn serving(place: &Place, program: &Program, options: &Options) -> QueuePair {
+    let mut pair = program.open(place, options);
+    pair.serve(&program.steering).unwrap();
+    pair
+}
+
+/// Receives until there are `count` frames.
+pub fn receive(pair: &mut QueuePair, side: Side, count: usize) -> Vec<<QueuePair as Ports>::Frame> {
+    let mut frames = Vec::new();
+    await_that("the frames have arrived", || {
+        pair.beat();
+        pair.flush().unwrap();
+        pair.wait(Duration::from_millis(1)).unwrap();
+        pair.receive(side, count - frames.len(), &mut frames);
+        frames.len() == count
+    });
+    frames
 }
 
 /// One turn: everything that arrived on either side leaves by the other.

@@ -89,6 +89,8 @@ pub struct Options {
     pub need_wakeup: bool,
     /// Busy polling, if any.
     pub busy_poll: Option<BusyPoll>,
+    /// Whether frames are looked at for the time stamps of [`Settings::stamp`].
+    pub stamps: bool,
 }
 
 impl Default for Options {
@@ -100,6 +102,7 @@ impl Default for Options {
             huge_pages: false,
             need_wakeup: true,
             busy_poll: None,
+            stamps: true,
         }
     }
 }
@@ -236,6 +239,11 @@ impl Ports for QueuePair {
         self.memory.bytes(frame)
     }
 
+    #[inline]
+    fn arrival(&self, frame: &Frame) -> Option<u64> {
+        frame.arrival
+    }
+
     fn replace(&mut self, frame: &mut Frame, bytes: &[u8]) -> bool {
         self.memory.replace(frame, bytes)
     }
@@ -309,6 +317,7 @@ fn open_as(
         options.frame_size,
         (options.fill_ring_size(), options.ring_size),
         options.huge_pages,
+        options.stamps,
     )
     .map_err(|cause| {
         let remedy = if options.huge_pages {

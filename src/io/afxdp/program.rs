@@ -61,6 +61,9 @@ pub struct Settings {
     pub fail: Fail,
     /// How old a worker's heartbeat may be.
     pub deadline: Duration,
+    /// Of the frames that come to user space, one in so many carries the time
+    /// ([`Ports::arrival`](crate::io::Ports::arrival)): a power of 2, or 0 for none.
+    pub stamp: u32,
 }
 
 impl Default for Settings {
@@ -69,18 +72,22 @@ impl Default for Settings {
             steer: Steer::default(),
             fail: Fail::default(),
             deadline: Duration::from_millis(20),
+            stamp: 64,
         }
     }
 }
 
 impl Settings {
     /// `struct settings` of steer.bpf.c.
-    fn to_octets(self) -> [u8; 16] {
+    fn to_octets(self) -> [u8; 24] {
         let deadline = u64::try_from(self.deadline.as_nanos()).unwrap_or(u64::MAX);
-        let mut octets = [0; 16];
+        // Of 0, all bits: no frame's number has none of them.
+        let stamp_mask = u64::from(self.stamp).wrapping_sub(1);
+        let mut octets = [0; 24];
         octets[..8].copy_from_slice(&deadline.to_ne_bytes());
-        octets[8..12].copy_from_slice(&(self.steer as u32).to_ne_bytes());
-        octets[12..].copy_from_slice(&(self.fail as u32).to_ne_bytes());
+        octets[8..16].copy_from_slice(&stamp_mask.to_ne_bytes());
+        octets[16..20].copy_from_slice(&(self.steer as u32).to_ne_bytes());
+        octets[20..].copy_from_slice(&(self.fail as u32).to_ne_bytes());
         octets
     }
 }
@@ -191,8 +198,15 @@ impl Steering {
     ///
     /// # Errors
     ///
-    /// If the deadline is shorter than the kernel's clock can measure.
+    /// If the deadline is shorter than the kernel's clock can measure, or one frame in a number
+    /// that is no power of 2 is to be stamped.
     pub fn set(&self, settings: &Settings) -> Result<()> {
+        if settings.stamp != 0 && !settings.stamp.is_power_of_two() {
+            let attempt = format!("stamp one frame in {}", settings.stamp);
+            let cause = "the kernel program counts by powers of 2";
+            let remedy = "choose a power of 2, or 0 to stamp none";
+            return Err(Error::new(SUBJECT, attempt, cause).remedy(remedy));
+        }
         let least = deadline_min();
         if settings.deadline < least {
             let attempt = format!("set a heartbeat deadline of {:?}", settings.deadline);

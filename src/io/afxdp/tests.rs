@@ -21,3 +21,10 @@ fn the_fates_are_those_of_the_kernel_program_in_its_order() {
     let ours: Vec<_> = Fate::ALL.iter().map(|fate| fate.name()).collect();
     assert_eq!(theirs, ours);
 }
+
+#[test]
+fn the_mark_of_a_stamp_is_that_of_the_kernel_program() {
+    let source = include_str!("../../bpf/steer.bpf.c");
+    let mark = format!("#define STAMP_MARK {:#x} ", umem::STAMP_MARK);
+    assert!(source.contains(&mark), "{mark}");
+}

@@ -8,6 +8,7 @@ use std::{
     fmt,
     io::{self, Write},
     num::NonZeroU32,
+    ptr,
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -20,6 +21,12 @@ use xsk_rs::{
 /// `XDP_PACKET_HEADROOM`).
 pub(super) const HEADROOM: usize = 256;
 
+/// What a stamped frame carries in front of it (`struct stamp` of steer.bpf.c): the time in
+/// nanoseconds of `CLOCK_MONOTONIC`, and a mark.
+type Stamp = [u64; 2];
+/// `STAMP_MARK` of steer.bpf.c.
+pub(super) const STAMP_MARK: u64 = u64::from_be_bytes(*b"Lychgate");
+
 /// A frame that the worker holds. It goes back by [`transmit`](crate::io::Ports::transmit) or
 /// [`release`](crate::io::Ports::release).
 #[derive(Debug)]
@@ -28,6 +35,8 @@ pub struct Frame {
     descriptor: FrameDesc,
     /// Which memory it lies in.
     memory: u32,
+    /// The time that it carried.
+    pub(super) arrival: Option<u64>,
 }
 
 /// One worker's frames, and which of them are in nobody's hands.
@@ -38,6 +47,10 @@ pub(super) struct Memory {
     held: usize,
     /// Tells this memory's frames from any other's.
     id: u32,
+    /// Octets of a frame's place.
+    frame_size: usize,
+    /// Whether frames may carry stamps.
+    stamps: bool,
 }
 
 impl fmt::Debug for Memory {
@@ -57,6 +70,7 @@ impl Memory {
         frame_size: u32,
         (fill_ring, completion_ring): (u32, u32),
         huge_pages: bool,
+        stamps: bool,
     ) -> io::Result<Self> {
         static MEMORIES: AtomicU32 = AtomicU32::new(0);
         let queue_size = |size| QueueSize::new(size).map_err(io::Error::other);
@@ -74,6 +88,8 @@ impl Memory {
             free,
             held: 0,
             id: MEMORIES.fetch_add(1, Ordering::Relaxed),
+            frame_size: frame_size as usize,
+            stamps,
         })
     }
 
@@ -97,9 +113,43 @@ impl Memory {
     #[inline]
     pub(super) fn hand_out(&mut self, descriptor: FrameDesc) -> Frame {
         self.held += 1;
+        let arrival = if self.stamps {
+            self.take_stamp(&descriptor)
+        } else {
+            None
+        };
         Frame {
             descriptor,
             memory: self.id,
+            arrival,
+        }
+    }
+
+    /// The time that a received frame carries in front of it, if it does. It is taken away: the
+    /// next frame in this place may carry none.
+    #[inline]
+    fn take_stamp(&mut self, descriptor: &FrameDesc) -> Option<u64> {
+        // A driver may put frames anywhere in their place, but leaves this much room if the
+        // program could store a stamp.
+        let room = descriptor.addr() % self.frame_size;
+        if room < size_of::<Stamp>() {
+            return None;
+        }
+        // SAFETY: the frame was just received, so that it lies in this memory and is nobody's but
+        // ours; its contents are not looked at, only where they begin.
+        let first = unsafe { self.umem.data(descriptor) }.contents().as_ptr();
+        let stamp = ptr::with_exposed_provenance_mut::<Stamp>(
+            first.expose_provenance() - size_of::<Stamp>(),
+        );
+        // SAFETY: as above, and the octets in front of the contents are of the same place (checked)
+        // and the same mapping, which comes from the kernel, so that its provenance is exposed. No
+        // reference to them exists, and any octets are integers. Nothing says that they are aligned.
+        unsafe {
+            let [time, mark] = stamp.read_unaligned();
+            (mark == STAMP_MARK).then(|| {
+                stamp.write_unaligned([0, 0]);
+                time
+            })
         }
     }
 
