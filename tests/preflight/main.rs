@@ -120,7 +120,7 @@ fn another_xdp_program_is_named_with_how_to_take_it_off() {
 }
 
 #[test]
-fn a_member_of_a_bridge_or_a_bond_is_refused() {
+fn a_member_of_a_bridge_is_refused() {
     let Some(place) = Place::new() else { return };
     let access = &place.ports[0];
     place.ip(&["link", "add", "lyf-br", "type", "bridge"]);
