@@ -22,8 +22,11 @@ The first SIGTERM or SIGINT drains the workers, a second one ends the process at
 frames go on crossing in the kernel, unjudged, until the next `lychgate run` takes over or
 `lychgate detach` takes everything off (--at-exit detach does so at once).
 
-Exit status: 0 stopped when asked to; 1 a worker failed, or a frame was lost by a bug; 2 arguments,
-policy or interfaces cannot be used.";
+Before it starts, it looks at the interfaces (as `lychgate preflight` does), puts right what can be and
+waits for links that are down. What it put right stays as long as its kernel program does.
+
+Exit status: 0 stopped when asked to; 1 a worker failed, a port was removed, or a frame was lost by a
+bug; 2 arguments, policy or interfaces cannot be used.";
 
 /// Join two interfaces, forward every frame between them, and police mail on the way.
 ///
@@ -76,7 +79,8 @@ pub struct RunArgs {
     tuning: TuningArgs,
 }
 
-/// Take Lychgate's kernel program off the interfaces: no frame crosses any more.
+/// Take Lychgate's kernel program off the interfaces: no frame crosses any more. What was put right on
+/// them is put back.
 #[derive(Args, Debug)]
 pub struct DetachArgs {
     /// The interface towards the subscribers

@@ -5,11 +5,18 @@
 //! if any of the rest is missing.
 #![cfg(all(feature = "xdp", target_os = "linux"))]
 
+mod links;
 mod place;
 
-use std::fs;
+use std::{fs, path::Path};
 
-use lychgate::control::preflight::Check;
+use lychgate::{
+    control::{
+        live::Steer,
+        preflight::{Check, Severity, Wanted, inspect},
+    },
+    io::afxdp::{Options, PIN_ROOT},
+};
 use place::{Place, WITH_GRO, run};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -19,7 +26,7 @@ const OFFLOADS: [&str; 2] = ["rx-vlan-offload", "rx-vlan-stag-hw-parse"];
 
 /// Demands these lines of what was said, next to each other and nothing else in them.
 #[track_caller]
-fn assert_says(said: &str, lines: &[&str]) {
+pub fn assert_says(said: &str, lines: &[&str]) {
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     let said_lines: Vec<_> = said.lines().map(words).collect();
     let lines: Vec<_> = lines.iter().map(|line| words(line)).collect();
@@ -398,5 +405,48 @@ fn one_repair_that_cannot_be_put_back_keeps_none_of_the_others() {
     run("rmdir", &[marks.to_str().unwrap()]);
     let (code, _, _) = place.lychgate("detach", &[]);
     assert_eq!(code, 0);
+    assert_eq!(place.marks(), Vec::<String>::new());
+}
+
+#[test]
+fn repairs_that_fail_halfway_are_told_and_the_others_are_put_back() {
+    let Some(place) = Place::new() else { return };
+    let uplink = place.ports[1].clone();
+    let before = place.state_of(&uplink);
+    place.inside(|| {
+        let [access, uplink] = &place.ports;
+        let wanted = Wanted {
+            steer: Steer::Auto,
+            options: Options::default(),
+            cores: vec![0],
+        };
+        let mut inspection = inspect([access, uplink], wanted, Path::new(PIN_ROOT)).unwrap();
+        // Between the look and the repairs, somebody pulls out one card.
+        place.ip(&["link", "delete", access]);
+        inspection.repair();
+        let severities = |interface: &str| -> Vec<Severity> {
+            let findings = inspection.report.0.iter();
+            let repairs = findings.filter(|finding| {
+                finding.repair.is_some() && finding.interface.as_deref() == Some(interface)
+            });
+            repairs.map(|finding| finding.severity).collect()
+        };
+        assert_eq!(severities(access), [Severity::Warning; 3]);
+        assert_eq!(severities(uplink), [Severity::Repaired; 3]);
+        let failed = inspection.report.0.iter().find(|finding| {
+            finding.severity == Severity::Warning && finding.check == Check::Promiscuous
+        });
+        let cause = &failed.expect("it failed").cause;
+        assert!(
+            cause.contains(&format!(
+                "it could not be repaired: interface {access}: cannot"
+            )),
+            "{cause}"
+        );
+        assert!(place.is_promiscuous(uplink));
+        let errors = inspection.undo();
+        assert!(errors.is_empty(), "{errors:?}");
+    });
+    assert_eq!(place.state_of(&uplink), before);
     assert_eq!(place.marks(), Vec::<String>::new());
 }

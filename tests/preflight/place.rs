@@ -3,16 +3,21 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
+    os::fd::AsFd,
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, ExitStatus, Stdio, id},
+    process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio, id},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
     },
+    thread,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    process::{Pid, Signal, kill_process},
+    thread::{LinkNameSpaceType, move_into_link_name_space},
+};
 
 /// Where `lychgate` pins.
 const PIN_ROOT: &str = "/sys/fs/bpf/lychgate";
@@ -160,18 +165,49 @@ impl Place {
             .spawn()
             .unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        Inline { child, output }
+        let errors = BufReader::new(child.stderr.take().unwrap());
+        Inline {
+            child,
+            output,
+            errors,
+        }
     }
 
-    /// What may be changed on the ports: flags, MTU, master, programs, offloads.
-    pub fn state(&self) -> Vec<String> {
-        let of_port = |port: &String| {
-            let link = self.ip(&["-o", "link", "show", "dev", port]);
-            // The program's id and the statistics' order are of no interest.
-            let link = link.split(" qdisc ").next().unwrap().to_owned();
-            [link, self.enter(&["ethtool", "-k", port])]
+    /// Whether frames cross from the station of access to the other one; within a generous time.
+    pub fn frames_cross(&self) -> bool {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/preflight/cross.py");
+        let [from, to] = &self.stations;
+        let status = Command::new("nsenter")
+            .args([&self.net(), "python3", script, from, to])
+            .status();
+        status.expect("python3 runs: install it").success()
+    }
+
+    /// Has a test go on in here, on a thread of its own, which never leaves.
+    pub fn inside(&self, test: impl FnOnce() + Send) {
+        let namespace = fs::File::open(Path::new("/run/netns").join(&self.namespace)).unwrap();
+        let enter = || {
+            let kind = Some(LinkNameSpaceType::Network);
+            move_into_link_name_space(namespace.as_fd(), kind).unwrap();
+            test();
         };
-        self.ports.iter().flat_map(of_port).collect()
+        let ran = thread::scope(|scope| scope.spawn(enter).join());
+        if let Err(panic) = ran {
+            std::panic::resume_unwind(panic);
+        }
+    }
+
+    /// What may be changed on the ports: flags, MTU, master, program, offloads.
+    pub fn state(&self) -> Vec<String> {
+        let ports = self.ports.iter();
+        ports.map(|port| self.state_of(port)).collect()
+    }
+
+    /// The same of one port.
+    pub fn state_of(&self, port: &str) -> String {
+        let link = self.ip(&["-o", "link", "show", "dev", port]);
+        let offloads = self.enter(&["ethtool", "-k", port]);
+        format!("{}\n{offloads}", link.split(" qdisc ").next().unwrap())
     }
 
     /// Whether these are on, by the names that ethtool prints.
@@ -239,32 +275,44 @@ impl Drop for Place {
 pub struct Inline {
     child: Child,
     output: BufReader<ChildStdout>,
+    errors: BufReader<ChildStderr>,
 }
 
 impl Inline {
-    /// Reads what it says until a line begins so, and gives all of it.
+    /// Reads what it says on standard output until a line begins so, and gives all of it.
     #[track_caller]
     pub fn until(&mut self, beginning: &str) -> String {
-        let mut said = String::new();
-        loop {
-            let before = said.len();
-            if self.output.read_line(&mut said).unwrap() == 0 {
-                let mut complaint = String::new();
-                let _ = std::io::Read::read_to_string(
-                    self.child.stderr.as_mut().unwrap(),
-                    &mut complaint,
-                );
-                panic!("it ended without {beginning:?}: {said}{complaint}");
-            }
-            if said[before..].starts_with(beginning) {
-                return said;
-            }
-        }
+        let said = read_until(&mut self.output, beginning);
+        said.unwrap_or_else(|said| {
+            let mut errors = String::new();
+            let _ = self.errors.read_to_string(&mut errors);
+            panic!("it ended without {beginning:?}: {said}{errors}")
+        })
+    }
+
+    /// The same on standard error.
+    #[track_caller]
+    pub fn until_error(&mut self, beginning: &str) -> String {
+        let said = read_until(&mut self.errors, beginning);
+        said.unwrap_or_else(|said| panic!("it ended without {beginning:?}: {said}"))
+    }
+
+    /// Waits for its end: its exit code, and what else it said on standard output and error.
+    pub fn finish(&mut self) -> (i32, String, String) {
+        let (mut said, mut errors) = (String::new(), String::new());
+        self.errors.read_to_string(&mut errors).unwrap();
+        self.output.read_to_string(&mut said).unwrap();
+        let code = self.child.wait().unwrap().code();
+        (code.expect("it ends by itself"), said, errors)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Sends a signal and waits for its end.
     pub fn end(&mut self, signal: Signal) -> ExitStatus {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        self.signal(signal);
         self.child.wait().unwrap()
     }
 }
@@ -273,6 +321,20 @@ impl Drop for Inline {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// All lines until one begins so; all that there were, if none does.
+fn read_until(from: &mut impl BufRead, beginning: &str) -> Result<String, String> {
+    let mut said = String::new();
+    loop {
+        let before = said.len();
+        if from.read_line(&mut said).unwrap() == 0 {
+            return Err(said);
+        }
+        if said[before..].starts_with(beginning) {
+            return Ok(said);
+        }
     }
 }
 

@@ -27,6 +27,7 @@ use crate::{
         Notice, Plan, Stopper, Summary, Supervisor, cores,
         live::{Config, Live, Steer},
         preflight::{self, Inspection, Report, Severity, Wanted},
+        watch::Watch,
     },
     io::{
         Side,
@@ -62,11 +63,19 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
             eprintln!("lychgate: {error}");
         }
     })?;
-    finish(&summary, json)
+    match summary {
+        Some(summary) => finish(&summary, json),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
-/// Joins the interfaces that were found fit, until it is time to end.
-fn join(args: &RunArgs, policy: &Arc<Policy>, inspection: &Inspection) -> anyhow::Result<Summary> {
+/// Joins the interfaces that were found fit, until it is time to end. No summary, if that was before
+/// the links were up.
+fn join(
+    args: &RunArgs,
+    policy: &Arc<Policy>,
+    inspection: &Inspection,
+) -> anyhow::Result<Option<Summary>> {
     let pin_root = Path::new(PIN_ROOT);
     let live = Live::open(&Config {
         interfaces: inspection.interfaces.clone(),
@@ -90,8 +99,18 @@ fn join(args: &RunArgs, policy: &Arc<Policy>, inspection: &Inspection) -> anyhow
         settings: settings(&args.tuning),
         period: PERIOD,
     });
-    listen(supervisor.stopper())?;
-    let summary = supervisor.run(&live, &mut |notice| tell(&notice, &live, args.stats))?;
+    let is_stopped = listen(supervisor.stopper())?;
+    // Not before: some cards take their link down when the kernel program is attached.
+    let mut watch = Watch::begin(&inspection.interfaces, &inspection.wanted.options)?;
+    let mut waiting = |down: &str| println!("waiting: the link of {down} is down");
+    let summary = if watch.wait_for_links(&is_stopped, &mut waiting)? {
+        watch
+            .spawn(is_stopped, supervisor.port_reporter())
+            .context("watching the ports")?;
+        Some(supervisor.run(&live, &mut |notice| tell(&notice, &live, args.stats))?)
+    } else {
+        None
+    };
     if args.at_exit == AtExit::Detach {
         live.detach(pin_root)?;
     }
@@ -207,8 +226,8 @@ fn settings(tuning: &TuningArgs) -> worker::Settings {
 }
 
 /// The first signal stops the supervisor; the second one ends the process, which the kernel program
-/// survives.
-fn listen(stopper: Stopper) -> anyhow::Result<()> {
+/// survives. What is returned is set by the first one.
+fn listen(stopper: Stopper) -> anyhow::Result<Arc<AtomicBool>> {
     let cannot = "listening for signals";
     let is_second = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
@@ -225,7 +244,7 @@ fn listen(stopper: Stopper) -> anyhow::Result<()> {
             }
         })
         .context(cannot)?;
-    Ok(())
+    Ok(is_second)
 }
 
 /// Tells people what happens, as it happens.
@@ -234,6 +253,10 @@ fn tell(notice: &Notice<'_>, live: &Live, stats: bool) {
         Notice::Started => tell_obtained(live),
         Notice::Rates(rates) if stats => println!("{rates}"),
         Notice::Rates(_) => {}
+        Notice::Port(event) if event.change.is_alarming() => eprintln!("lychgate: ALARM: {event}"),
+        Notice::Port(event) => eprintln!("lychgate: {event}"),
+        Notice::Queue(event) if event.stall.is_some() => eprintln!("lychgate: ALARM: {event}"),
+        Notice::Queue(event) => eprintln!("lychgate: {event}"),
         Notice::Stopping(why) => eprintln!("lychgate: {why}: draining"),
         Notice::Failed { worker, error } => eprintln!(
             "lychgate: ALARM: worker {worker} failed: {error:#}; its frames bypass it, the other workers drain"

@@ -149,6 +149,7 @@ pub struct QueuePair {
     ports: [Port; 2],
     memory: Memory,
     heartbeat: Heartbeat,
+    interfaces: [Interface; 2],
     queue: u32,
 }
 
@@ -184,6 +185,7 @@ impl QueuePair {
             ports,
             memory,
             heartbeat,
+            interfaces: interfaces.map(Clone::clone),
             queue,
         };
         // Only now are there frames to receive into.
@@ -259,8 +261,9 @@ impl Ports for QueuePair {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        for port in &mut self.ports {
-            port.flush(&mut self.memory)?;
+        for (port, interface) in self.ports.iter_mut().zip(&self.interfaces) {
+            port.flush(&mut self.memory)
+                .map_err(|cause| failed(interface, self.queue, cause))?;
         }
         Ok(())
     }
@@ -272,11 +275,18 @@ impl Ports for QueuePair {
         };
         let [access, uplink] = &self.ports;
         let mut sockets = [access, uplink].map(|port| PollFd::new(port, PollFlags::IN));
-        match poll(&mut sockets, Some(&timeout)) {
-            Ok(ready) => Ok(ready > 0),
-            Err(Errno::INTR) => Ok(false),
-            Err(error) => Err(error.into()),
+        let ready = match poll(&mut sockets, Some(&timeout)) {
+            Ok(ready) => ready > 0,
+            Err(Errno::INTR) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        // Only an interface that is gone does that, and it would never let anybody sleep again.
+        let is_gone = |socket: &PollFd<'_>| socket.revents().contains(PollFlags::ERR);
+        if let Some(index) = sockets.iter().position(is_gone) {
+            let cause = io::Error::from_raw_os_error(libc::ENXIO);
+            return Err(failed(&self.interfaces[index], self.queue, cause));
         }
+        Ok(ready)
     }
 
     #[inline]
@@ -303,6 +313,15 @@ impl Ports for QueuePair {
             held: self.memory.held(),
         }
     }
+}
+
+/// Says which port failed. The kernel means by ENXIO that the socket is bound to nothing any more.
+fn failed(interface: &Interface, queue: u32, cause: io::Error) -> io::Error {
+    let text = match cause.raw_os_error() {
+        Some(libc::ENXIO) => format!("{interface}, queue {queue}: the interface is gone"),
+        _ => format!("{interface}, queue {queue}: {cause}"),
+    };
+    io::Error::new(cause.kind(), text)
 }
 
 /// Binds both sockets.
