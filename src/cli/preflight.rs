@@ -10,7 +10,8 @@ mod live;
 #[cfg(feature = "xdp")]
 pub use live::run;
 
-use super::run::{PortArgs, SteerChoice, TuningArgs, ZeroCopyChoice};
+use super::run::{PortArgs, number, word};
+use crate::policy::{CORE, FRAME_SIZE, RING, RunSettings, Steer, ZeroCopy};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,21 +38,30 @@ pub struct PreflightArgs {
     #[command(flatten)]
     ports: PortArgs,
 
-    /// The policy that names the interfaces, where the arguments don't
+    /// The policy whose [ports] table names the interfaces and the settings, as far as the arguments
+    /// don't
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     policy: Option<PathBuf>,
 
-    /// Which frames are going to come to user space
-    #[arg(long, value_name = "WHICH", default_value = "auto")]
-    steer: SteerChoice,
+    /// Which frames are going to come to user space (default: auto)
+    #[arg(long, value_name = "WHICH", value_parser = word::<Steer>())]
+    steer: Option<Steer>,
 
-    /// Whether the cards are going to write into the workers' memory themselves
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    zero_copy: ZeroCopyChoice,
+    /// Whether the cards are going to write into the workers' memory themselves (default: auto)
+    #[arg(long, value_name = "WHEN", value_parser = word::<ZeroCopy>())]
+    zero_copy: Option<ZeroCopy>,
 
-    /// The core of each worker; by default cores near the cards, the last first
-    #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    cores: Vec<usize>,
+    /// The core of each worker, separated by commas (default: near the cards, the last core first)
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = number(CORE))]
+    cores: Option<Vec<u32>>,
+
+    /// Descriptors in each ring: a power of 2 (default: 2048)
+    #[arg(long, value_name = "FRAMES", value_parser = number(RING))]
+    ring: Option<u32>,
+
+    /// Octets of a frame's place in memory: 2048, or 4096 for an MTU above 1770 (default: 2048)
+    #[arg(long, value_name = "OCTETS", value_parser = number(FRAME_SIZE))]
+    frame_size: Option<u32>,
 
     /// Put right what can be, unless something is refused
     #[arg(long)]
@@ -60,13 +70,28 @@ pub struct PreflightArgs {
     /// Print the findings as JSON
     #[arg(long)]
     json: bool,
+}
 
-    #[command(flatten)]
-    tuning: TuningArgs,
+impl PreflightArgs {
+    /// What the arguments say, over what the policy says.
+    #[cfg_attr(
+        not(feature = "xdp"),
+        expect(dead_code, reason = "there are no live ports")
+    )]
+    fn over(&self, policy: &RunSettings) -> RunSettings {
+        RunSettings {
+            steer: self.steer.unwrap_or(policy.steer),
+            zero_copy: self.zero_copy.unwrap_or(policy.zero_copy),
+            cores: self.cores.as_ref().unwrap_or(&policy.cores).clone(),
+            ring: self.ring.unwrap_or(policy.ring),
+            frame_size: self.frame_size.unwrap_or(policy.frame_size),
+            ..policy.clone()
+        }
+    }
 }
 
 /// Says what is missing.
 #[cfg(not(feature = "xdp"))]
 pub fn run(_args: PreflightArgs) -> anyhow::Result<std::process::ExitCode> {
-    Err(super::run::no_live_ports())
+    Err(super::no_live_ports())
 }

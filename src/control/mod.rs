@@ -15,10 +15,15 @@
 //! | `watch` | sees it |
 //! | `stall` | a queue that stops |
 //! | `cores` | which core each worker gets |
+//! | `casebook` | cases: decided, stored, then enforced |
+//! | `counter` | where staff ask: the control socket, or the store where no box runs |
 //! | `stats` | what happened within a second |
 //! | `summary` | what happened from start to end, for people and programs |
 
+pub mod casebook;
 pub mod cores;
+#[cfg(unix)]
+pub mod counter;
 #[cfg(feature = "xdp")]
 pub mod live;
 mod ports;

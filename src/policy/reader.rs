@@ -115,6 +115,11 @@ impl<'a> Section<'a> {
         unknown.any(|key| nearest(key.get_ref(), known()) == Some(name))
     }
 
+    /// Whether it has no key at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
     /// How to call it in messages.
     pub(super) fn title(&self) -> String {
         self.shape.title.replace("NAME", self.name)
@@ -198,10 +203,24 @@ impl<'a> Value<'a> {
         self.value.as_str()
     }
 
+    /// `true` or `false`.
+    pub(super) fn boolean(self, report: &mut Report) -> Option<bool> {
+        self.value
+            .as_bool()
+            .or_else(|| self.wrong_type("true or false", report))
+    }
+
     /// The integer, if it is one that fits.
     pub(super) fn as_integer(self) -> Option<i128> {
         let integer = self.value.as_integer()?;
         i128::from_str_radix(&integer.as_str().replace('_', ""), integer.radix()).ok()
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(self, report: &mut Report) -> Option<bool> {
+        self.value
+            .as_bool()
+            .or_else(|| self.wrong_type("true or false", report))
     }
 
     /// Whether it is a table.

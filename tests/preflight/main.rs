@@ -11,11 +11,9 @@ mod place;
 use std::{fs, path::Path};
 
 use lychgate::{
-    control::{
-        live::Steer,
-        preflight::{Check, Severity, Wanted, inspect},
-    },
+    control::preflight::{Check, Severity, Wanted, inspect},
     io::afxdp::{Options, PIN_ROOT},
+    policy::Steer,
 };
 use place::{Place, WITH_GRO, run};
 use rustix::process::Signal;

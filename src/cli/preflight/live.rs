@@ -7,8 +7,9 @@ use anyhow::Context;
 use super::PreflightArgs;
 use crate::{
     cli::{UNUSABLE, load_policy, run},
-    control::preflight::{self, Severity, Wanted},
+    control::preflight::{self, Severity},
     io::afxdp::PIN_ROOT,
+    policy::RunSettings,
 };
 
 /// Looks, and says what was found.
@@ -19,11 +20,9 @@ pub fn run(args: PreflightArgs) -> anyhow::Result<ExitCode> {
         .transpose()?;
     let policy = policy.as_ref().map(|(policy, file)| (&**policy, *file));
     let names = run::interfaces(&args.ports, policy)?;
-    let wanted = Wanted {
-        steer: args.steer.into(),
-        options: run::options(args.zero_copy, &args.tuning),
-        cores: args.cores,
-    };
+    let default = RunSettings::default();
+    let asked = args.over(policy.map_or(&default, |(policy, _)| policy.run_settings()));
+    let wanted = run::wanted(&asked);
     let pin_root = Path::new(PIN_ROOT);
     let mut inspection =
         preflight::inspect(names.each_ref().map(String::as_str), wanted, pin_root)?;

@@ -2,11 +2,11 @@
 
 use super::{Check, Facts, Finding, HostFacts, PortFacts, Severity, Wanted};
 use crate::{
-    control::live::Steer,
     io::{
         Side,
         afxdp::{Mode, Occupant, Options, QUEUES_MAX, Repair},
     },
+    policy::Steer,
 };
 
 /// The oldest kernel that the kernel program runs on.

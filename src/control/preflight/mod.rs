@@ -34,10 +34,13 @@ pub use facts::{Facts, HostFacts, PortFacts};
 pub use judge::{judge, judge_attached};
 pub use show::SCHEMA;
 
-use super::{cores, live::Steer};
-use crate::io::{
-    Side,
-    afxdp::{self, Interface, Occupant, Options},
+use super::cores;
+use crate::{
+    io::{
+        Side,
+        afxdp::{self, Interface, Occupant, Options},
+    },
+    policy::Steer,
 };
 
 /// What the box is going to ask of its ports.
