@@ -216,13 +216,6 @@ impl<'a> Value<'a> {
         i128::from_str_radix(&integer.as_str().replace('_', ""), integer.radix()).ok()
     }
 
-    /// `true` or `false`.
-    pub(super) fn boolean(self, report: &mut Report) -> Option<bool> {
-        self.value
-            .as_bool()
-            .or_else(|| self.wrong_type("true or false", report))
-    }
-
     /// Whether it is a table.
     pub(super) fn is_table(self) -> bool {
         self.value.is_table()
