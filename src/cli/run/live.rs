@@ -27,6 +27,7 @@ use crate::{
         preflight::{self, Inspection, Report, Severity, Wanted},
         watch::Watch,
     },
+    engine::Restrictions,
     io::{
         Side,
         afxdp::{self, BusyPoll, Fail, Interface, Mode, Options, PIN_ROOT},
@@ -52,12 +53,14 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let asked = args.over(policy.run_settings());
     // Before anything is attached, so that a wrong path costs nothing.
     let json = asked.json.as_deref().map(create).transpose()?;
+    // Served until the end.
+    let (_cases, restrictions) = cases::open(&policy)?;
     let names = names.each_ref().map(String::as_str);
     let mut inspection = preflight::inspect(names, wanted(&asked), Path::new(PIN_ROOT))?;
     accept(&inspection.report)?;
     inspection.repair();
     tell_findings(&inspection.report)?;
-    let summary = join(&asked, &policy, &inspection).inspect_err(|_| {
+    let summary = join(&asked, &policy, restrictions, &inspection).inspect_err(|_| {
         for error in inspection.undo() {
             eprintln!("lychgate: {error}");
         }
@@ -73,9 +76,9 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 fn join(
     asked: &RunSettings,
     policy: &Arc<Policy>,
+    restrictions: Restrictions,
     inspection: &Inspection,
 ) -> anyhow::Result<Option<Summary>> {
-    let (cases, restrictions) = cases::open(policy)?;
     let pin_root = Path::new(PIN_ROOT);
     let live = Live::open(&Config {
         interfaces: inspection.interfaces.clone(),
@@ -117,7 +120,6 @@ fn join(
     } else {
         None
     };
-    drop(cases);
     if asked.at_exit == AtExit::Detach {
         live.detach(pin_root)?;
     }
