@@ -11,7 +11,9 @@ mod live;
 pub use live::run;
 
 use super::run::{PortArgs, number, word};
-use crate::policy::{CORE, FRAME_SIZE, RING, RunSettings, Steer, ZeroCopy};
+#[cfg(feature = "xdp")]
+use crate::policy::RunSettings;
+use crate::policy::{CORE, FRAME_SIZE, RING, Steer, ZeroCopy};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,8 +40,7 @@ pub struct PreflightArgs {
     #[command(flatten)]
     ports: PortArgs,
 
-    /// The policy whose [ports] table names the interfaces and the settings, as far as the arguments
-    /// don't
+    /// The policy that names the interfaces, and how they are to run, as far as the arguments don't
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     policy: Option<PathBuf>,
 
@@ -72,12 +73,9 @@ pub struct PreflightArgs {
     json: bool,
 }
 
+#[cfg(feature = "xdp")]
 impl PreflightArgs {
     /// What the arguments say, over what the policy says.
-    #[cfg_attr(
-        not(feature = "xdp"),
-        expect(dead_code, reason = "there are no live ports")
-    )]
     fn over(&self, policy: &RunSettings) -> RunSettings {
         RunSettings {
             steer: self.steer.unwrap_or(policy.steer),
