@@ -22,7 +22,9 @@ mod stats;
 mod summary;
 mod supervisor;
 
-pub use site::{KernelFate, KernelRow, Site};
+pub use site::{
+    KernelFate, KernelRow, Obtained, ObtainedPort, ObtainedQueue, ObtainedSocket, Site,
+};
 pub use stats::{Drops, Rates, Sample};
 pub use summary::Summary;
 pub use supervisor::{Notice, Plan, Stopper, Supervisor};

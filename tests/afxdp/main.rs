@@ -18,3 +18,4 @@ mod life;
 mod place;
 mod stamps;
 mod steering;
+mod tuning;
