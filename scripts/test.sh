@@ -25,7 +25,7 @@ say "Without live ports, and so without C"
 cargo check --no-default-features --all-targets
 
 say "Every interleaving of workers on the source table (loom)"
-RUSTFLAGS="--cfg loom" cargo test --lib --no-default-features --target-dir target/loom loom_tests
+RUSTC_WORKSPACE_WRAPPER="$PWD/scripts/rustc-loom.sh" cargo test --lib loom_tests
 
 say "Undefined behaviour in the source table (Miri)"
 if cargo +nightly miri --version >/dev/null 2>&1; then
@@ -36,7 +36,7 @@ else
 fi
 
 say "Fuzz targets build"
-cargo check --quiet --manifest-path fuzz/Cargo.toml
+cargo check --quiet --manifest-path fuzz/Cargo.toml --target-dir target
 
 say "Benches run"
 cargo bench --bench judge -- --frames 20000 --rounds 1

@@ -218,21 +218,13 @@ fn number(bounds: policy::Bounds) -> impl Fn(&str) -> Result<u32, String> + Clon
 /// Says what is missing.
 #[cfg(not(feature = "xdp"))]
 pub fn run(_args: RunArgs) -> anyhow::Result<std::process::ExitCode> {
-    Err(no_live_ports())
+    Err(super::no_live_ports())
 }
 
 /// Says what is missing.
 #[cfg(not(feature = "xdp"))]
 pub fn detach(_args: DetachArgs) -> anyhow::Result<std::process::ExitCode> {
-    Err(no_live_ports())
-}
-
-#[cfg(not(feature = "xdp"))]
-fn no_live_ports() -> anyhow::Error {
-    anyhow::anyhow!(
-        "this program was built without live ports (feature `xdp`): build it on Linux with \
-         `cargo build --release`, or try the policy on a capture with `lychgate replay`"
-    )
+    Err(super::no_live_ports())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -16,15 +16,23 @@ use anyhow::bail;
 
 use super::{KernelFate, KernelRow, Obtained, ObtainedPort, ObtainedQueue, ObtainedSocket, Site};
 use crate::{
+    engine::{Lease, Leasing, Reason},
     io::{
         Side,
         afxdp::{
-            self, AttachMode, Attachment, Deferral, Fate, Interface, Options, QueuePair, Settings,
-            SocketObtained, Steering,
+            self, AttachMode, Attachment, Deferral, Fate, Interface, LeaseOptions, Options,
+            QueuePair, Settings, SocketObtained, Steering,
         },
     },
-    policy::Steer,
+    policy::{ClassId, Policy, Steer},
+    source::Syns,
 };
+
+/// Sources for each bucket of SYNs, of which it holds eight; and the least and most buckets (512 KiB
+/// and 64 MiB): a small table may meet a large flood, and where they are too few, the kernel program
+/// leaves more to the workers.
+const SOURCES_PER_BUCKET: usize = 4;
+const BUCKETS: std::ops::RangeInclusive<usize> = 1 << 13..=1 << 20;
 
 /// What the kernel program is told, when it is known whether all ports run without copying.
 const fn resolve(steer: Steer, is_zero_copy: bool) -> afxdp::Steer {
@@ -45,6 +53,8 @@ pub struct Config<'a> {
     pub settings: Settings,
     /// What each worker asks of its sockets.
     pub options: Options,
+    /// Whose limits the kernel program may apply by itself, under leases.
+    pub policy: &'a Policy,
     /// Where the kernel program's links are pinned.
     pub pin_root: &'a Path,
 }
@@ -55,6 +65,8 @@ pub struct Live {
     interfaces: [Interface; 2],
     attachments: [Attachment; 2],
     steering: Steering,
+    syns: Arc<Syns>,
+    classes: usize,
     steer: Steer,
     settings: Settings,
     options: Options,
@@ -84,7 +96,11 @@ impl Live {
             steer: resolve(config.steer, false),
             ..config.settings
         };
-        let steering = Steering::load([&interfaces[0], &interfaces[1]], &settings)?;
+        let leasing = lease_options(config.policy);
+        let key = leasing.key;
+        let ports = [&interfaces[0], &interfaces[1]];
+        let steering = Steering::load_with_leases(ports, &settings, leasing)?;
+        let syns = Arc::new(Syns::new(Box::new(steering.syn_memory()?), key));
         let attach =
             |side: Side| afxdp::attach(&steering, side, &interfaces[side.index()], config.pin_root);
         let attachments = [attach(Side::Access)?, attach(Side::Uplink)?];
@@ -100,6 +116,8 @@ impl Live {
             attachments,
             interfaces,
             steering,
+            syns,
+            classes: config.policy.classes().len(),
             steer: config.steer,
             settings,
             options: config.options,
@@ -178,6 +196,16 @@ fn obtained_socket(socket: SocketObtained) -> ObtainedSocket {
     }
 }
 
+/// What leases need under this policy.
+fn lease_options(policy: &Policy) -> LeaseOptions {
+    let buckets = (policy.capacity() / SOURCES_PER_BUCKET).clamp(*BUCKETS.start(), *BUCKETS.end());
+    LeaseOptions {
+        buckets: buckets as u32,
+        key: rand::random(),
+        relays: policy.relays().to_vec(),
+    }
+}
+
 /// How many queues both interfaces have: a worker has the same one of each, so that a flow's frames
 /// stay in order.
 fn common_queues(interfaces: &[Interface; 2]) -> anyhow::Result<u32> {
@@ -240,6 +268,26 @@ impl Site for Live {
         }
     }
 
+    fn leasing(&self) -> Option<Leasing> {
+        (self.steer() == afxdp::Steer::Mail).then(|| Leasing {
+            syns: Arc::clone(&self.syns),
+            generation: self.steering.lease_generation(),
+        })
+    }
+
+    fn leased(&self) -> Vec<(Reason, ClassId, u64)> {
+        let counters = Lease::counters(self.classes);
+        // As below: what cannot be read stands still.
+        let leased = self.steering.leased(counters).unwrap_or_default();
+        leased
+            .into_iter()
+            .map(|(counter, frames)| {
+                let (reason, class) = Lease::counted(counter);
+                (reason, class, frames)
+            })
+            .collect()
+    }
+
     fn kernel(&self) -> Vec<KernelRow> {
         // Counters that cannot be read are shown as standing still, not as a reason to stop.
         let fates = self.steering.fates().unwrap_or_default();
@@ -249,6 +297,7 @@ impl Site for Live {
                 Fate::ToWorker => KernelFate::ToWorker,
                 Fate::Harmless => KernelFate::Harmless,
                 Fate::BypassNoSocket | Fate::BypassStale => KernelFate::Bypassed,
+                Fate::Leased => KernelFate::Refused,
                 Fate::ClosedNoSocket | Fate::ClosedStale | Fate::NoPort => KernelFate::Dropped,
             },
             frames: Side::BOTH.map(|side| fates.get(fate, side)),

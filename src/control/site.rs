@@ -5,7 +5,9 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::{
+    engine::{Leasing, Reason},
     io::Ports,
+    policy::ClassId,
     report::words::{counted, thousands},
 };
 
@@ -36,6 +38,16 @@ pub trait Site: Sync {
     /// ports.
     fn obtained(&self) -> Obtained {
         Obtained::default()
+    }
+
+    /// What an engine needs to offer leases, if its ports, which are open, want any.
+    fn leasing(&self) -> Option<Leasing> {
+        None
+    }
+
+    /// Outbound attempts refused under leases since the start, by reason and class.
+    fn leased(&self) -> Vec<(Reason, ClassId, u64)> {
+        Vec::new()
     }
 
     /// What has become of frames in the kernel since the start, without a worker.
@@ -205,4 +217,6 @@ pub enum KernelFate {
     Bypassed,
     /// Dropped them.
     Dropped,
+    /// Refused them under a lease: counted among the verdicts, under their reasons.
+    Refused,
 }

@@ -21,7 +21,7 @@ use anyhow::{Context, anyhow};
 
 use super::{Obtained, Rates, Sample, Site, Summary, cores};
 use crate::{
-    engine::Engine,
+    engine::{Direction, Engine},
     policy::{Policy, RunSettings},
     source::SourceTable,
     worker::{Published, Settings, Snapshot, Worker, monotonic},
@@ -160,7 +160,7 @@ fn employ(
     site: &impl Site,
     plan: &Plan,
     index: usize,
-    engine: Engine,
+    mut engine: Engine,
     stop: &AtomicBool,
     report: &Sender<Event>,
 ) {
@@ -169,6 +169,9 @@ fn employ(
             cores::pin(core)?;
         }
         let ports = site.open(index)?;
+        if let Some(leasing) = site.leasing() {
+            engine.offer_leases(leasing);
+        }
         let mut worker = Worker::new(ports, engine, monotonic, plan.settings);
         // The supervisor outlives the workers: it listens.
         let _ = report.send(Event::Opened(index, worker.published()));
@@ -277,6 +280,10 @@ impl<'a> Crew<'a> {
         let mut workers = Snapshot::new(self.plan.policy.classes().len());
         for published in self.published.iter().flatten() {
             workers.merge(&published.read());
+        }
+        for (reason, class, frames) in site.leased() {
+            let outbound = Direction::Outbound;
+            workers.verdicts.add(reason, outbound, Some(class), frames);
         }
         Sample {
             at: Instant::now(),

@@ -10,6 +10,7 @@
 
 mod counters;
 mod judge;
+mod lease;
 mod reason;
 mod stage;
 
@@ -19,6 +20,7 @@ use ipnet::IpNet;
 
 pub use self::{
     counters::Counters,
+    lease::{Lease, Leasing},
     reason::{Effect, Reason},
 };
 
@@ -135,12 +137,16 @@ pub struct Judgements {
     pub verdicts: Vec<Verdict>,
     /// The attempts among them, in order.
     pub attempts: Vec<Attempt>,
+    /// The leases that follow from their refusals, where the engine offers any: at most one an
+    /// attempt.
+    pub leases: Vec<Lease>,
 }
 
 impl Judgements {
     fn clear(&mut self) {
         self.verdicts.clear();
         self.attempts.clear();
+        self.leases.clear();
     }
 }
 
@@ -152,6 +158,7 @@ pub struct Engine {
     terms: Vec<Terms>,
     counters: Counters,
     staged: Vec<Staged>,
+    leasing: Option<Leasing>,
 }
 
 impl Engine {
@@ -170,6 +177,7 @@ impl Engine {
             terms,
             counters,
             staged: Vec::new(),
+            leasing: None,
         }
     }
 

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::{Action, Attempt, Direction, Effect, Engine, Frame, Judgements, Reason, Verdict};
 use crate::{
     policy::{Class, ClassId, Excess, Fallback, Member, Policy, Role, Rule},
-    source::{Fingerprint, Limit, Meter, Source},
+    source::{Fingerprint, Limit, Meter, Source, Syn},
     wire::{
         self, Blemish, Decoded, Link, PlainSegment, Segment, Service, Softwire, TcpFlags, Triage,
         Vlans,
@@ -68,6 +68,8 @@ impl Terms {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Staged {
     pub fingerprint: Fingerprint,
+    /// The SYN as the kernel program knows it, where there are leases.
+    pub syn: Option<(Syn, Service)>,
     pub ruling: StagedRuling,
 }
 
@@ -341,6 +343,13 @@ impl Engine {
     ) -> Staged {
         let fingerprint = self.fingerprint(sight);
         self.sources.prefetch_recent(fingerprint);
+        let syn = match (sight.softwire, sight.blemish) {
+            (None, None) => {
+                let addresses = (sight.source, sight.destination);
+                self.syn(addresses, sight.ports, sight.sequence)
+            }
+            _ => None,
+        };
         let ruling = match (sight.blemish, ruling) {
             (Some(blemish), _) => StagedRuling::Decided(blemish.into()),
             (None, Ruling::Block) => StagedRuling::Decided(blocked(service)),
@@ -360,6 +369,7 @@ impl Engine {
         };
         Staged {
             fingerprint,
+            syn,
             ruling,
         }
     }

@@ -100,6 +100,13 @@ trait Word: Copy + Ord + Default {
     fn agrees(self, other: Self, mask: Self) -> bool;
     /// Ones from the bit `start` to the bit before `end`.
     fn mask(start: u32, end: u32) -> Self;
+    /// The word that has these `count` bits from the bit `start` on and zeros elsewhere; nothing
+    /// if a one would stand beyond the address.
+    fn placed(bits: usize, start: u32, count: u32) -> Option<Self>;
+    /// The bits that are set in either.
+    fn or(self, other: Self) -> Self;
+    /// The bits that are set in both.
+    fn and(self, other: Self) -> Self;
 }
 
 macro_rules! word {
@@ -121,6 +128,22 @@ macro_rules! word {
             fn mask(start: u32, end: u32) -> Self {
                 let ones_from = |bit| <$word>::MAX.checked_shr(bit).unwrap_or(0);
                 ones_from(start) & !ones_from(end)
+            }
+            fn placed(bits: usize, start: u32, count: u32) -> Option<Self> {
+                let end = start + count;
+                let surplus = end.saturating_sub(Self::WIDTH);
+                let kept = bits >> surplus;
+                let whole = kept << surplus == bits;
+                let word = (kept as $word)
+                    .checked_shl(Self::WIDTH.saturating_sub(end))
+                    .unwrap_or(0);
+                whole.then_some(word)
+            }
+            fn or(self, other: Self) -> Self {
+                self | other
+            }
+            fn and(self, other: Self) -> Self {
+                self & other
             }
         }
     };
@@ -446,6 +469,8 @@ fn path<W: Word>(bits: W, start: u32, length: u32, inside: u32, outside: u32) ->
         outside,
     })
 }
+
+mod walk;
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ mod load;
 mod ports;
 mod reader;
 mod resolve;
+mod steps;
 mod subscribers;
 mod value;
 
@@ -31,6 +32,7 @@ pub use ports::{
     Word, ZeroCopy,
 };
 pub use reader::Shape;
+pub use steps::{EXPIRES_DEFAULT, Scope, Step, StepAction};
 pub use value::{CONNECTIONS_MAX, WINDOW_MAX, WINDOW_MIN, window_text};
 
 use address_map::AddressMap;
@@ -209,6 +211,13 @@ impl Policy {
             Some(Entry::Concentrator) => Role::Concentrator,
             Some(Entry::Stranger) | None => Role::Stranger,
         }
+    }
+
+    /// Calls `visit` with prefixes that lie side by side in ascending order, IPv4 first, and what
+    /// every address of each is; strangers' are left out. How prefixes are cut says nothing.
+    pub fn each_prefix(&self, visit: &mut dyn FnMut(IpNet, Role<'_>)) {
+        self.map
+            .each(&mut |prefix, _| visit(prefix, self.role(prefix.addr())));
     }
 
     /// Whether an address is a subscriber's.

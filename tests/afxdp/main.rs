@@ -14,6 +14,7 @@
 mod bypass;
 mod crossing;
 mod frames;
+mod leases;
 mod life;
 mod place;
 mod stamps;

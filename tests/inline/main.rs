@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use place::{BUSINESS, Place, SERVER, ZOMBIE};
+use place::{BUSINESS, DEAF, Place, SERVER, ZOMBIE};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -52,6 +52,32 @@ fn a_zombie_is_limited_exactly_and_told_so_at_once_while_a_mail_server_is_not_to
         assert_eq!(summary["reasons"]["limit_exceeded"], 47);
         assert_eq!(summary["reasons"]["admitted"], 3);
         assert_eq!(summary["directions"]["outbound"]["reset"], 47);
+        assert_eq!(summary["breaches"], 0);
+    }
+}
+
+#[test]
+fn a_deaf_zombie_is_limited_exactly_with_leases_and_without() {
+    for steer in STEERINGS {
+        let Some(place) = Place::new() else { return };
+        let summary = format!("{}/inline-leases.json", env!("CARGO_TARGET_TMPDIR"));
+        let inline =
+            place.start_box(&[&["--steer", steer, "--json", &summary], &PATIENT[..]].concat());
+        let zombie = place.client(&["knock", DEAF, SERVER, "50"]);
+        assert_eq!(zombie.finish(), json!({"connected": 3}), "steer {steer}");
+        inline.signal(Signal::TERM);
+        assert!(inline.ended_well());
+        let summary: Value = serde_json::from_slice(&fs::read(&summary).unwrap()).unwrap();
+        assert_eq!(summary["reasons"]["admitted"], 3);
+        let refused = summary["reasons"]["limit_exceeded"].as_u64().unwrap();
+        let leased = summary["kernel"]["leased"]["outbound"].as_u64().unwrap();
+        let dropped = summary["directions"]["outbound"]["dropped"]
+            .as_u64()
+            .unwrap();
+        // Each of 47 SYNs, and at least once more each: a retransmission has its first one's verdict.
+        assert!(refused >= 94, "{summary}");
+        assert_eq!(refused, leased + dropped, "{summary}");
+        assert_eq!(leased > 0, steer == "mail", "{summary}");
         assert_eq!(summary["breaches"], 0);
     }
 }

@@ -17,6 +17,8 @@ use serde_json::Value;
 
 /// Residential: limited. In the policy's pool.
 pub const ZOMBIE: &str = "203.0.113.10";
+/// Limited alike, but told nothing.
+pub const DEAF: &str = "203.0.113.30";
 /// A business with a mail server of its own.
 pub const BUSINESS: &str = "203.0.113.20";
 /// The internet.
@@ -26,6 +28,9 @@ const POLICY: &str = r#"
 [class.residential]
 smtp = { limit = { connections = 3, window = "10m" } }
 excess = "reset"
+[class.deaf]
+smtp = { limit = { connections = 3, window = "10m" } }
+excess = "drop"
 [class.mta]
 smtp = "allow"
 [[pool]]
@@ -35,6 +40,10 @@ class = "residential"
 name = "ACME Hosting"
 prefixes = ["203.0.113.20/32"]
 class = "mta"
+[[subscriber]]
+name = "deaf"
+prefixes = ["203.0.113.30/32"]
+class = "deaf"
 [sources]
 capacity = 1024
 "#;
@@ -93,7 +102,7 @@ impl Place {
             run("ip", &["netns", "add", name]);
         }
         let [access, uplink] = &self.ports;
-        self.cable(0, "lyworker-s", access, &[ZOMBIE, BUSINESS]);
+        self.cable(0, "lyworker-s", access, &[ZOMBIE, DEAF, BUSINESS]);
         self.cable(2, "lyworker-n", uplink, &[SERVER]);
         let mut server = self.station(2, &["serve", SERVER]);
         assert_eq!(server.line(), "ready");

@@ -2,6 +2,7 @@
 
     stations.py serve ADDRESS                      SMTP on 25, HTTP on 80, UDP echo on 9, until stdin ends
     stations.py attempts SOURCE SERVER COUNT       TCP connections to port 25, one after the other
+    stations.py knock SOURCE SERVER COUNT          TCP connections to port 25, all at once, for 5 s
     stations.py mail SOURCE SERVER COUNT           whole mails through smtplib
     stations.py bulk SOURCE SERVER MEBIBYTES       HTTP download, then upload, compared by SHA-256
     stations.py stream SOURCE SERVER COUNT         numbered datagrams, one a millisecond, echoed
@@ -123,6 +124,21 @@ def attempts(source, server, count):
     return outcomes
 
 
+def knock(source, server, count):
+    """Long enough for a SYN to be sent again after 1 and 3 seconds, as it is without an answer."""
+    ends = []
+    for _ in range(int(count)):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        sock.bind((source, 0))
+        sock.connect_ex((server, 25))
+        ends.append(sock)
+    time.sleep(5)
+    states = [sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] for sock in ends]
+    # TCP_SYN_SENT is 2; whatever else it is, it was connected.
+    return {"connected": sum(state != 2 for state in states)}
+
+
 def mail(source, server, count):
     for number in range(int(count)):
         with smtplib.SMTP(server, timeout=PATIENCE, source_address=(source, 0)) as client:
@@ -164,5 +180,5 @@ def stream(source, server, count):
 
 
 if __name__ == "__main__":
-    commands = {f.__name__: f for f in (serve, attempts, mail, bulk, stream)}
+    commands = {f.__name__: f for f in (serve, attempts, knock, mail, bulk, stream)}
     print(json.dumps(commands[sys.argv[1]](*sys.argv[2:])), flush=True)

@@ -20,7 +20,7 @@ use signal_hook::{
 
 use super::{DetachArgs, PortArgs, RunArgs};
 use crate::{
-    cli::load_policy,
+    cli::{create, load_policy},
     control::{
         Notice, Plan, Stopper, Summary, Supervisor, cores,
         live::{Config, Live},
@@ -64,6 +64,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
             ..afxdp::Settings::default()
         },
         options: options(&asked),
+        policy: &policy,
         pin_root,
     })?;
     let workers = workers(asked.workers, &live)?;
@@ -209,10 +210,6 @@ fn tell(notice: &Notice<'_>, stats: bool) {
             "lychgate: ALARM: worker {worker} failed: {error:#}; its frames bypass it, the other workers drain"
         ),
     }
-}
-
-fn create(path: &Path) -> anyhow::Result<fs::File> {
-    fs::File::create(path).with_context(|| format!("{}: cannot be written", path.display()))
 }
 
 fn finish(summary: &Summary, json: Option<fs::File>) -> anyhow::Result<ExitCode> {

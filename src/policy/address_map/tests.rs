@@ -94,6 +94,29 @@ proptest! {
             prop_assert_eq!(map.get(address), scan(&prefixes, address), "{}", address);
         }
     }
+
+    #[test]
+    fn a_walk_meets_every_address_once_in_order_and_with_its_value(
+        prefixes in prop::collection::vec((prefix(), 1..5_u32), 0..60),
+    ) {
+        let prefixes: Vec<_> = prefixes.into_iter().map(|(net, value)| (net.trunc(), value)).collect();
+        let map = AddressMap::build(&prefixes);
+        let mut met: Vec<IpNet> = Vec::new();
+        map.each(&mut |prefix, value| {
+            assert_eq!(prefix, prefix.trunc());
+            for address in [prefix.network(), prefix.broadcast()] {
+                assert_eq!(scan(&prefixes, address), value, "{address} in {prefix}");
+            }
+            if let Some(before) = met.last() {
+                assert!(before.broadcast() < prefix.network(), "{before}, then {prefix}");
+            }
+            met.push(prefix);
+        });
+        for address in prefixes.iter().flat_map(|&(net, _)| edges(net)) {
+            let known = scan(&prefixes, address) != NOTHING;
+            prop_assert_eq!(met.iter().any(|net| net.contains(&address)), known, "{}", address);
+        }
+    }
 }
 
 #[test]
