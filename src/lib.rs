@@ -12,6 +12,7 @@
 //! | [`source`] | may this subscriber open one more connection now? |
 //! | [`engine`] | so what happens to this frame? |
 //! | [`remedy`] | what becomes of a subscriber who was found out? |
+//! | [`store`] | what survives when the program doesn't? |
 //! | [`io`] | where do frames come from, where do they go? |
 //! | [`worker`] | how does one thread carry frames from port to port, judged? |
 //! | [`control`] | who starts, watches and stops the workers? |
@@ -35,6 +36,7 @@ pub mod replay;
 pub mod report;
 pub mod source;
 pub mod spf;
+pub mod store;
 pub mod synth;
 pub mod wire;
 pub mod worker;

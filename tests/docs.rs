@@ -22,12 +22,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("disclosure", &["policy"]),
     ("engine", &["wire", "policy", "source"]),
     ("remedy", &["policy"]),
+    ("store", &["remedy"]),
     ("io", &["wire"]),
     ("worker", &["wire", "engine", "io"]),
     (
         "control",
         &[
-            "wire", "policy", "source", "engine", "io", "worker", "report",
+            "wire", "policy", "source", "engine", "io", "worker", "report", "remedy", "store",
         ],
     ),
     ("synth", &["wire", "engine", "io"]),
@@ -50,6 +51,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "report",
             "spf",
             "disclosure",
+            "remedy",
         ],
     ),
 ];

@@ -11,6 +11,7 @@ use lychgate::{
         KernelFate, KernelRow, Notice, Obtained, ObtainedPort, ObtainedQueue, ObtainedSocket, Plan,
         Site, Summary, Supervisor,
     },
+    engine::Restrictions,
     io::{
         Side,
         memory::{FarEnd, MemoryPorts, Shape, pair},
@@ -103,6 +104,7 @@ fn run() -> Summary {
         cores: vec![],
         settings: worker::Settings::default(),
         asked: RunSettings::default(),
+        restrictions: Restrictions::default(),
         period: Duration::from_secs(1),
     });
     let stopper = supervisor.stopper();

@@ -11,6 +11,7 @@ mod completions;
 mod disclose;
 mod explain;
 mod manual;
+mod quarantine;
 mod replay;
 mod run;
 mod sink;
@@ -41,6 +42,7 @@ Examples:
   lychgate check isp.toml                                validate a policy
   lychgate replay --policy isp.toml evening.pcapng       try it on a capture
   lychgate explain evening.pcapng -n 4711 -p isp.toml    why was frame 4711 judged so?
+  lychgate subject 203.0.113.66 -p isp.toml              who is that, and is there a case?
   lychgate synth village.pcapng --policy-out village.toml
                                                          a capture to try things on
 
@@ -66,6 +68,9 @@ enum Command {
     Blast(blast::BlastArgs),
     Sink(sink::SinkArgs),
     Check(check::CheckArgs),
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
+    Subject(quarantine::SubjectArgs),
     Replay(replay::ReplayArgs),
     Explain(explain::ExplainArgs),
     Synth(synth::SynthArgs),
@@ -83,6 +88,8 @@ pub fn main() -> ExitCode {
         Command::Blast(args) => blast::run(args),
         Command::Sink(args) => sink::run(args),
         Command::Check(args) => check::run(args),
+        Command::Quarantine(command) => quarantine::run(command),
+        Command::Subject(args) => quarantine::subject(args),
         Command::Replay(args) => replay::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Synth(args) => synth::run(args),
