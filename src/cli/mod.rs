@@ -1,7 +1,7 @@
 //! One file per subcommand; arguments become validated values here and nowhere else.
 //!
 //! Exit codes, the same for every subcommand: 0 done; 1 done, and mistakes were found (`check`,
-//! `spf --check`);
+//! `spf --check`, `import`);
 //! 2 the arguments or an input cannot be used, or an output cannot be written. An error is printed
 //! once, on standard error, as `lychgate: what: why`.
 
@@ -10,6 +10,7 @@ mod check;
 mod completions;
 mod disclose;
 mod explain;
+mod import;
 mod manual;
 mod quarantine;
 mod replay;
@@ -76,6 +77,7 @@ enum Command {
     Synth(synth::SynthArgs),
     Spf(spf::SpfArgs),
     Disclose(disclose::DiscloseArgs),
+    Import(import::ImportArgs),
     Completions(completions::CompletionsArgs),
     Manual(manual::ManualArgs),
 }
@@ -95,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Synth(args) => synth::run(args),
         Command::Spf(args) => spf::run(args),
         Command::Disclose(args) => disclose::run(args),
+        Command::Import(args) => import::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Manual(args) => manual::run(args),
     };
