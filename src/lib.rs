@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`wire`] | what is in this frame, as far as mail is concerned? |
 //! | [`policy`] | what does the provider want for this address? |
+//! | [`import`] | which pools and subscribers does another program's list hold? |
 //! | [`disclosure`] | what do customers have to know about it? |
 //! | [`spf`] | which mail servers does the provider vouch for, and does the DNS say so? |
 //! | [`source`] | may this subscriber open one more connection now? |
@@ -30,6 +31,7 @@ pub mod control;
 pub mod detect;
 pub mod disclosure;
 pub mod engine;
+pub mod import;
 pub mod io;
 pub mod load;
 pub mod policy;

@@ -1,7 +1,7 @@
 //! One file per subcommand; arguments become validated values here and nowhere else.
 //!
 //! Exit codes, the same for every subcommand: 0 done; 1 done, and mistakes were found (`check`,
-//! `spf --check`);
+//! `spf --check`, `import`);
 //! 2 the arguments or an input cannot be used, or an output cannot be written. An error is printed
 //! once, on standard error, as `lychgate: what: why`.
 
@@ -10,7 +10,9 @@ mod check;
 mod completions;
 mod disclose;
 mod explain;
+mod import;
 mod manual;
+mod preflight;
 mod quarantine;
 mod replay;
 mod run;
@@ -65,6 +67,7 @@ struct Cli {
 enum Command {
     Run(run::RunArgs),
     Detach(run::DetachArgs),
+    Preflight(preflight::PreflightArgs),
     Blast(blast::BlastArgs),
     Sink(sink::SinkArgs),
     Check(check::CheckArgs),
@@ -76,6 +79,7 @@ enum Command {
     Synth(synth::SynthArgs),
     Spf(spf::SpfArgs),
     Disclose(disclose::DiscloseArgs),
+    Import(import::ImportArgs),
     Completions(completions::CompletionsArgs),
     Manual(manual::ManualArgs),
 }
@@ -85,6 +89,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(args),
         Command::Detach(args) => run::detach(args),
+        Command::Preflight(args) => preflight::run(args),
         Command::Blast(args) => blast::run(args),
         Command::Sink(args) => sink::run(args),
         Command::Check(args) => check::run(args),
@@ -95,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Synth(args) => synth::run(args),
         Command::Spf(args) => spf::run(args),
         Command::Disclose(args) => disclose::run(args),
+        Command::Import(args) => import::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Manual(args) => manual::run(args),
     };
