@@ -6,18 +6,20 @@
 //! the kernel again, until [`Live::detach`] or `lychgate detach` takes the program off.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use super::{KernelFate, KernelRow, Site};
+use super::{KernelFate, KernelRow, Obtained, ObtainedPort, ObtainedQueue, ObtainedSocket, Site};
 use crate::{
     engine::{Lease, Leasing, Reason},
     io::{
         Side,
         afxdp::{
-            self, AttachMode, Attachment, Fate, Interface, LeaseOptions, Options, QueuePair,
-            Settings, Steering,
+            self, AttachMode, Attachment, Deferral, Fate, Interface, LeaseOptions, Options,
+            QueuePair, Settings, SocketObtained, Steering,
         },
     },
     policy::{ClassId, Policy, Steer},
@@ -55,15 +57,6 @@ pub struct Config<'a> {
     pub pin_root: &'a Path,
 }
 
-/// What the kernel gave, which may be less than was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Obtained {
-    /// The queue of both interfaces.
-    pub queue: u32,
-    /// Whether frames get into memory and out of it without copying: access, uplink.
-    pub is_zero_copy: [bool; 2],
-}
-
 /// A box in the wire.
 #[derive(Debug)]
 pub struct Live {
@@ -76,7 +69,10 @@ pub struct Live {
     settings: Settings,
     options: Options,
     queues: u32,
-    obtained: Mutex<Vec<Obtained>>,
+    /// By queue, as workers open them: what their sockets got.
+    opened: Mutex<BTreeMap<u32, [SocketObtained; 2]>>,
+    /// With busy polling, of each interface.
+    deferrals: Mutex<Vec<Deferral>>,
 }
 
 impl Live {
@@ -100,6 +96,14 @@ impl Live {
         let attach =
             |side: Side| afxdp::attach(&steering, side, &interfaces[side.index()], config.pin_root);
         let attachments = [attach(Side::Access)?, attach(Side::Uplink)?];
+        let busy_poll = config.options.busy_poll.iter();
+        let defer = |busy_poll| {
+            let begun = interfaces
+                .iter()
+                .map(|port| Deferral::begin(port, busy_poll));
+            begun.collect::<afxdp::Result<Vec<_>>>()
+        };
+        let deferrals = busy_poll.map(defer).collect::<afxdp::Result<Vec<_>>>()?;
         Ok(Self {
             attachments,
             interfaces,
@@ -110,7 +114,8 @@ impl Live {
             settings,
             options: config.options,
             queues,
-            obtained: Mutex::default(),
+            opened: Mutex::default(),
+            deferrals: Mutex::new(deferrals.into_iter().flatten().collect()),
         })
     }
 
@@ -120,32 +125,41 @@ impl Live {
         self.queues
     }
 
-    /// What each worker's sockets got, by queue.
-    #[must_use]
-    pub fn obtained(&self) -> Vec<Obtained> {
-        let mut obtained = self.lock().clone();
-        obtained.sort_unstable_by_key(|obtained| obtained.queue);
-        obtained
+    /// Which frames come to user space, as far as that can be known: when every worker has its
+    /// ports.
+    fn steer(&self) -> afxdp::Steer {
+        let opened = lock(&self.opened);
+        let is_zero_copy = opened.values().flatten().all(|socket| socket.zero_copy);
+        resolve(self.steer, is_zero_copy && !opened.is_empty())
     }
 
-    /// Which frames come to user space, now that every worker has its ports.
+    /// Why the kernel program does not run natively on access and uplink, where it does not.
     #[must_use]
-    pub fn steer(&self) -> afxdp::Steer {
-        let is_zero_copy = self.lock().iter().all(|one| one.is_zero_copy == [true; 2]);
-        resolve(self.steer, is_zero_copy)
+    pub fn why_generic(&self) -> [Option<&str>; 2] {
+        self.attachments
+            .each_ref()
+            .map(|attachment| attachment.why_generic.as_deref())
     }
 
-    /// How the kernel program runs on a port, and whatever an operator should know of it.
-    #[must_use]
-    pub fn attachment(&self, side: Side) -> (&'static str, Option<&str>) {
+    fn obtained_port(&self, side: Side) -> ObtainedPort {
         let attachment = &self.attachments[side.index()];
-        let mode = match (attachment.mode, attachment.taken_over) {
-            (AttachMode::Native, false) => "native XDP",
-            (AttachMode::Native, true) => "native XDP, taken over",
-            (AttachMode::Generic, false) => "generic XDP",
-            (AttachMode::Generic, true) => "generic XDP, taken over",
-        };
-        (mode, attachment.why_generic.as_deref())
+        let mut deferrals = lock(&self.deferrals);
+        let deferral = deferrals.get_mut(side.index());
+        // What cannot be read is not told: the interface is gone.
+        let deferred = deferral.and_then(|deferral| deferral.obtained().ok());
+        ObtainedPort {
+            port: side.name(),
+            interface: self.interfaces[side.index()].name().to_owned(),
+            queues: self.queues,
+            xdp: match attachment.mode {
+                AttachMode::Native => "native",
+                AttachMode::Generic => "generic",
+            },
+            why_generic: attachment.why_generic.clone(),
+            taken_over: attachment.taken_over,
+            defer_irqs: deferred.map(|(polls, _)| polls),
+            flush_timeout: deferred.map(|(_, timeout)| micros(timeout)),
+        }
     }
 
     /// Takes the kernel program off both interfaces again: no frame crosses any more.
@@ -163,9 +177,24 @@ impl Live {
         access.and(uplink)?;
         Ok(())
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Obtained>> {
-        self.obtained.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn obtained_socket(socket: SocketObtained) -> ObtainedSocket {
+    ObtainedSocket {
+        mode: if socket.zero_copy {
+            "zero-copy"
+        } else {
+            "copy"
+        },
+        busy_poll: socket.busy_poll.map(micros),
     }
 }
 
@@ -187,10 +216,7 @@ impl Site for Live {
         let heartbeat = self.steering.heartbeat(queue)?;
         let interfaces = [&self.interfaces[0], &self.interfaces[1]];
         let mut pair = QueuePair::open(&self.options, interfaces, queue, heartbeat)?;
-        self.lock().push(Obtained {
-            queue,
-            is_zero_copy: Side::BOTH.map(|side| pair.is_zero_copy(side)),
-        });
+        lock(&self.opened).insert(queue, Side::BOTH.map(|side| pair.obtained(side)));
         pair.serve(&self.steering)?;
         Ok(pair)
     }
@@ -201,6 +227,31 @@ impl Site for Live {
             ..self.settings
         };
         Ok(self.steering.set(&settings)?)
+    }
+
+    fn obtained(&self) -> Obtained {
+        let opened = lock(&self.opened).clone();
+        let queue = |(queue, sockets): (u32, [SocketObtained; 2])| {
+            let [access, uplink] = sockets.map(obtained_socket);
+            ObtainedQueue {
+                queue,
+                core: None,
+                frames: self.options.frames(),
+                frame_size: self.options.frame_size,
+                huge_pages: self.options.huge_pages,
+                ring: self.options.ring_size,
+                access,
+                uplink,
+            }
+        };
+        Obtained {
+            ports: Side::BOTH.map(|side| self.obtained_port(side)).to_vec(),
+            steer: Some(match self.steer() {
+                afxdp::Steer::All => "all",
+                afxdp::Steer::Mail => "mail",
+            }),
+            queues: opened.into_iter().map(queue).collect(),
+        }
     }
 
     fn leasing(&self) -> Option<Leasing> {
@@ -230,7 +281,8 @@ impl Site for Live {
             name: fate.name(),
             fate: match fate {
                 Fate::ToWorker => KernelFate::ToWorker,
-                Fate::Harmless | Fate::BypassNoSocket | Fate::BypassStale => KernelFate::Crossed,
+                Fate::Harmless => KernelFate::Harmless,
+                Fate::BypassNoSocket | Fate::BypassStale => KernelFate::Bypassed,
                 Fate::Leased => KernelFate::Refused,
                 Fate::ClosedNoSocket | Fate::ClosedStale | Fate::NoPort => KernelFate::Dropped,
             },

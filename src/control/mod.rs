@@ -38,7 +38,9 @@ mod supervisor;
 pub mod watch;
 
 pub use ports::{PortChange, PortCounts, PortEvent, PortState};
-pub use site::{KernelFate, KernelRow, Site};
+pub use site::{
+    KernelFate, KernelRow, Obtained, ObtainedPort, ObtainedQueue, ObtainedSocket, Site,
+};
 pub use stall::{Stall, StallEvent};
 pub use stats::{Drops, Rates, Sample};
 pub use summary::Summary;

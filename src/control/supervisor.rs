@@ -20,12 +20,12 @@ use std::{
 use anyhow::{Context, anyhow};
 
 use super::{
-    PortChange, PortCounts, PortEvent, Rates, Sample, Site, StallEvent, Summary, cores,
+    Obtained, PortChange, PortCounts, PortEvent, Rates, Sample, Site, StallEvent, Summary, cores,
     stall::Stalls,
 };
 use crate::{
     engine::{Direction, Engine, Restrictions},
-    policy::Policy,
+    policy::{Policy, RunSettings},
     source::SourceTable,
     worker::{Published, Settings, Snapshot, Worker, monotonic},
 };
@@ -43,6 +43,8 @@ pub struct Plan {
     pub cores: Vec<usize>,
     /// How each works.
     pub settings: Settings,
+    /// What the user asked for, for the record.
+    pub asked: RunSettings,
     /// Time between [`Notice::Rates`].
     pub period: Duration,
 }
@@ -51,7 +53,7 @@ pub struct Plan {
 #[derive(Debug)]
 pub enum Notice<'a> {
     /// Every worker has its ports: frames are judged from now on.
-    Started,
+    Started(&'a Obtained),
     /// What happened within the last period.
     Rates(&'a Rates),
     /// Somebody asked to stop, and why. The workers drain.
@@ -165,11 +167,21 @@ impl Supervisor {
             crew.open(tell)?;
             site.ready()
                 .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
-            tell(Notice::Started);
+            let obtained = obtained(site, &self.plan);
+            tell(Notice::Started(&obtained));
             crew.watch(site, tell);
-            Ok(crew.summary(site))
+            Ok(crew.summary(site, obtained))
         })
     }
+}
+
+/// What the site got, and which core each worker has.
+fn obtained(site: &impl Site, plan: &Plan) -> Obtained {
+    let mut obtained = site.obtained();
+    for queue in &mut obtained.queues {
+        queue.core = plan.cores.get(queue.queue as usize).copied();
+    }
+    obtained
 }
 
 /// A worker's thread, from its first to its last act.
@@ -333,10 +345,14 @@ impl<'a> Crew<'a> {
         }
     }
 
-    fn summary(self, site: &impl Site) -> Summary {
+    fn summary(self, site: &impl Site, obtained: Obtained) -> Summary {
         let sample = self.sample(site);
+        let by_worker = self.published.iter().flatten().map(Published::read);
         Summary {
             policy: Arc::clone(&self.plan.policy),
+            asked: self.plan.asked.clone(),
+            obtained,
+            by_worker: by_worker.collect(),
             workers: self.plan.workers,
             span: sample.at.saturating_duration_since(self.begun),
             sample,

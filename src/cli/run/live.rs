@@ -96,7 +96,7 @@ fn join(
         policy,
         pin_root,
     })?;
-    let report = inspection.review(Side::BOTH.map(|side| live.attachment(side).1))?;
+    let report = inspection.review(live.why_generic())?;
     accept(&report)?;
     tell_findings(&report)?;
     let workers = workers(asked.workers, &live)?;
@@ -106,6 +106,7 @@ fn join(
         workers,
         cores: cores_of(&asked.cores, workers, &inspection.interfaces)?,
         settings: settings(asked),
+        asked: asked.clone(),
         period: PERIOD,
     });
     let is_stopped = listen(supervisor.stopper())?;
@@ -116,7 +117,7 @@ fn join(
         watch
             .spawn(is_stopped, supervisor.port_reporter())
             .context("watching the ports")?;
-        Some(supervisor.run(&live, &mut |notice| tell(&notice, &live, asked.stats))?)
+        Some(supervisor.run(&live, &mut |notice| tell(&notice, asked.stats))?)
     } else {
         None
     };
@@ -222,6 +223,8 @@ pub fn wanted(asked: &RunSettings) -> Wanted {
 fn options(asked: &RunSettings) -> Options {
     let busy_poll = BusyPoll {
         time: micros(asked.busy_poll_time),
+        defer_irqs: asked.defer_irqs,
+        flush_timeout: micros(asked.flush_timeout),
         budget: u16::try_from(asked.busy_poll_budget).unwrap_or(u16::MAX),
     };
     Options {
@@ -280,9 +283,9 @@ fn listen(stopper: Stopper) -> anyhow::Result<Arc<AtomicBool>> {
 }
 
 /// Tells people what happens, as it happens.
-fn tell(notice: &Notice<'_>, live: &Live, stats: bool) {
+fn tell(notice: &Notice<'_>, stats: bool) {
     match notice {
-        Notice::Started => tell_obtained(live),
+        Notice::Started(obtained) => print!("{obtained}"),
         Notice::Rates(rates) if stats => println!("{rates}"),
         Notice::Rates(_) => {}
         Notice::Port(event) if event.change.is_alarming() => eprintln!("lychgate: ALARM: {event}"),
@@ -294,27 +297,6 @@ fn tell(notice: &Notice<'_>, live: &Live, stats: bool) {
             "lychgate: ALARM: worker {worker} failed: {error:#}; its frames bypass it, the other workers drain"
         ),
     }
-}
-
-/// What was obtained, which may be less than was asked for.
-fn tell_obtained(live: &Live) {
-    let mode = |is_zero_copy| if is_zero_copy { "zero-copy" } else { "copy" };
-    for side in Side::BOTH {
-        let (attached, why) = live.attachment(side);
-        let why = why.map_or_else(String::new, |why| format!(" (native: {why})"));
-        println!("{side}: {attached}{why}");
-    }
-    for obtained in live.obtained() {
-        let [access, uplink] = obtained.is_zero_copy.map(mode);
-        println!("queue {}: access {access}, uplink {uplink}", obtained.queue);
-    }
-    let steered = match live.steer() {
-        afxdp::Steer::All => "all frames come to the workers",
-        afxdp::Steer::Mail => {
-            "what may be mail comes to the workers, the rest crosses in the kernel"
-        }
-    };
-    println!("running: {steered}");
 }
 
 fn finish(summary: &Summary, json: Option<fs::File>) -> anyhow::Result<ExitCode> {

@@ -11,6 +11,7 @@
 //! | `umem` | a worker's memory, cut into frames |
 //! | `rings` | one socket of a worker, with its four rings |
 //! | `sockopt` | socket options |
+//! | `deferral` | interrupts of a card that is busy-polled |
 //! | `netdev` | a network interface |
 //! | `ethtool` | what its driver tells and can be told |
 //! | `netlink` | what it is part of, and that something has changed |
@@ -28,6 +29,7 @@
 
 #![allow(unsafe_code)]
 
+mod deferral;
 mod error;
 mod ethtool;
 mod flood;
@@ -54,6 +56,7 @@ use rustix::{
 };
 
 pub use self::{
+    deferral::Deferral,
     error::{Error, Result},
     ethtool::{Offload, OffloadState, Queues},
     flood::{Flood, Slot, Vary},
@@ -67,7 +70,7 @@ pub use self::{
     repair::{Repair, repair, repaired, restore},
     rings::SocketStatistics,
     sink::{Counter, Hook, Listener, Tally},
-    sockopt::BusyPoll,
+    sockopt::{BusyPoll, SocketObtained},
     umem::Frame,
 };
 use self::{program::Registration, rings::Port, umem::Memory};
@@ -139,6 +142,11 @@ impl Options {
     #[must_use]
     pub const fn octets(&self) -> u64 {
         self.frames() as u64 * self.frame_size as u64
+    }
+
+    /// Huge pages of 2 MiB that a worker's memory takes, if it is of such.
+    const fn huge_pages_needed(&self) -> u64 {
+        self.octets().div_ceil(2 << 20)
     }
 
     /// The longest MTU that the ports may have with this frame size.
@@ -226,10 +234,10 @@ impl QueuePair {
         self.queue
     }
 
-    /// Whether the kernel runs a port's socket without copying: read back from it.
+    /// What a port's socket got: read back from the kernel.
     #[must_use]
-    pub const fn is_zero_copy(&self, side: Side) -> bool {
-        self.ports[side.index()].is_zero_copy()
+    pub const fn obtained(&self, side: Side) -> SocketObtained {
+        self.ports[side.index()].obtained()
     }
 
     /// What the kernel counted on a port's socket.
@@ -360,10 +368,12 @@ fn open_as(
     )
     .map_err(|cause| {
         let remedy = if options.huge_pages {
-            "set huge pages aside: sysctl vm.nr_hugepages=…"
+            let each = options.huge_pages_needed();
+            format!("set huge pages aside, {each} for each worker: `sysctl vm.nr_hugepages=…`")
         } else {
             error::usual_remedy(&cause)
                 .unwrap_or("ring sizes are powers of 2, a frame's size is 2048 or 4096")
+                .to_owned()
         };
         let frames = options.frames();
         let attempt = format!("register {frames} frames of {} octets", options.frame_size);
