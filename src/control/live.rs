@@ -162,6 +162,19 @@ impl Live {
         }
     }
 
+    /// How the kernel program hangs on a port, and why no better way could be had.
+    #[must_use]
+    pub fn attachment(&self, side: Side) -> (&'static str, Option<&str>) {
+        let attachment = &self.attachments[side.index()];
+        let mode = match (attachment.mode, attachment.taken_over) {
+            (AttachMode::Native, false) => "native XDP",
+            (AttachMode::Native, true) => "native XDP, taken over",
+            (AttachMode::Generic, false) => "generic XDP",
+            (AttachMode::Generic, true) => "generic XDP, taken over",
+        };
+        (mode, attachment.why_generic.as_deref())
+    }
+
     /// Takes the kernel program off both interfaces again: no frame crosses any more.
     ///
     /// # Errors
