@@ -7,11 +7,13 @@
 //! |---|---|
 //! | [`wire`] | what is in this frame, as far as mail is concerned? |
 //! | [`policy`] | what does the provider want for this address? |
+//! | [`import`] | which pools and subscribers does another program's list hold? |
 //! | [`disclosure`] | what do customers have to know about it? |
 //! | [`spf`] | which mail servers does the provider vouch for, and does the DNS say so? |
 //! | [`source`] | may this subscriber open one more connection now? |
 //! | [`engine`] | so what happens to this frame? |
 //! | [`remedy`] | what becomes of a subscriber who was found out? |
+//! | [`store`] | what survives when the program doesn't? |
 //! | [`io`] | where do frames come from, where do they go? |
 //! | [`worker`] | how does one thread carry frames from port to port, judged? |
 //! | [`control`] | who starts, watches and stops the workers? |
@@ -27,6 +29,7 @@ pub mod cli;
 pub mod control;
 pub mod disclosure;
 pub mod engine;
+pub mod import;
 pub mod io;
 pub mod load;
 pub mod policy;
@@ -35,6 +38,7 @@ pub mod replay;
 pub mod report;
 pub mod source;
 pub mod spf;
+pub mod store;
 pub mod synth;
 pub mod wire;
 pub mod worker;

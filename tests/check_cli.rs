@@ -73,6 +73,14 @@ refused! {
         "unknown key `mode` in [[pool]]", "policy.toml:6:1", "belongs at the top of the file, before the first [table]";
     a_key_unlike_any: format!("colour = \"red\"\n{GOOD}") =>
         "unknown key `colour` in the policy", "the policy takes: mode, ports";
+    a_store_without_a_path: format!("{GOOD}[store]\nkeep = \"30d\"\n") =>
+        "`path` is missing in [store]", "add `path = \"/var/lib/lychgate/cases.redb\"`";
+    a_store_with_an_empty_path: format!("{GOOD}[store]\npath = \"\"\n") =>
+        "`path` is empty", "policy.toml:7:8";
+    a_time_to_keep_that_is_none: format!("{GOOD}[store]\npath = \"cases\"\nkeep = \"6 months\"\n") =>
+        "`keep` cannot be \"6 months\"", "write how many days, from \"1d\" to \"3650d\"";
+    a_word_where_true_or_false_belongs: format!("{GOOD}[[subscriber]]\nprefixes = [\"203.0.113.9\"]\nclass = \"home\"\nautomatic = \"no\"\n") =>
+        "`automatic` must be true or false, not a string", "write true or false";
     a_string_where_an_integer_belongs: format!("{GOOD}subscriber_prefix = \"32\"\n") =>
         "`subscriber_prefix` must be an integer, not a string", "write it without quotes";
     an_integer_where_a_string_belongs: format!("{GOOD}[[pool]]\nprefix = 10\nclass = \"home\"\n") =>

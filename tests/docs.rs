@@ -20,14 +20,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("source", &[]),
     ("spf", &["policy"]),
     ("disclosure", &["policy"]),
+    ("import", &["policy"]),
     ("engine", &["wire", "policy", "source"]),
     ("remedy", &["policy"]),
+    ("store", &["remedy"]),
     ("io", &["wire"]),
     ("worker", &["wire", "engine", "io"]),
     (
         "control",
         &[
-            "wire", "policy", "source", "engine", "io", "worker", "report",
+            "wire", "policy", "source", "engine", "io", "worker", "report", "remedy", "store",
         ],
     ),
     ("synth", &["wire", "engine", "io"]),
@@ -50,6 +52,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "report",
             "spf",
             "disclosure",
+            "import",
+            "remedy",
         ],
     ),
 ];

@@ -134,6 +134,8 @@ struct Facts<'a> {
     relay_limit: Option<LimitFacts>,
     concentrators: &'a [IpNet],
     sources: SourceFacts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<StoreFacts>,
     address_octets: usize,
 }
 
@@ -185,6 +187,13 @@ struct SourceFacts {
     strangers: &'static str,
 }
 
+#[derive(Serialize)]
+struct StoreFacts {
+    path: String,
+    socket: String,
+    keep_seconds: u64,
+}
+
 impl<'a> Facts<'a> {
     fn of(policy: &'a Policy) -> Self {
         let ports = policy.ports();
@@ -211,6 +220,11 @@ impl<'a> Facts<'a> {
                 full: fallback(policy.full()),
                 strangers: fallback(policy.strangers()),
             },
+            store: policy.keeping().map(|keeping| StoreFacts {
+                path: keeping.path.display().to_string(),
+                socket: keeping.socket.display().to_string(),
+                keep_seconds: keeping.keep.as_secs(),
+            }),
             address_octets: policy.address_octets(),
         }
     }
@@ -265,7 +279,16 @@ impl<'a> Facts<'a> {
             "  mail from strangers (addresses in no pool): {strangers}"
         )?;
         let octets = DecimalBytes(self.address_octets as u64);
-        writeln!(out, "  {octets} of memory for looking up addresses")
+        writeln!(out, "  {octets} of memory for looking up addresses")?;
+        if let Some(store) = &self.store {
+            let (path, days) = (&store.path, store.keep_seconds / 86_400);
+            writeln!(
+                out,
+                "\nStore\n  cases in {path}; closed ones are kept for {days} days"
+            )?;
+            writeln!(out, "  staff ask at {}", store.socket)?;
+        }
+        Ok(())
     }
 
     /// The interfaces, and every setting that is not as by default.

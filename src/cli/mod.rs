@@ -1,7 +1,7 @@
 //! One file per subcommand; arguments become validated values here and nowhere else.
 //!
 //! Exit codes, the same for every subcommand: 0 done; 1 done, and mistakes were found (`check`,
-//! `spf --check`);
+//! `spf --check`, `import`);
 //! 2 the arguments or an input cannot be used, or an output cannot be written. An error is printed
 //! once, on standard error, as `lychgate: what: why`.
 
@@ -10,7 +10,9 @@ mod check;
 mod completions;
 mod disclose;
 mod explain;
+mod import;
 mod manual;
+mod quarantine;
 mod replay;
 mod run;
 mod sink;
@@ -41,6 +43,7 @@ Examples:
   lychgate check isp.toml                                validate a policy
   lychgate replay --policy isp.toml evening.pcapng       try it on a capture
   lychgate explain evening.pcapng -n 4711 -p isp.toml    why was frame 4711 judged so?
+  lychgate subject 203.0.113.66 -p isp.toml              who is that, and is there a case?
   lychgate synth village.pcapng --policy-out village.toml
                                                          a capture to try things on
 
@@ -66,11 +69,15 @@ enum Command {
     Blast(blast::BlastArgs),
     Sink(sink::SinkArgs),
     Check(check::CheckArgs),
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
+    Subject(quarantine::SubjectArgs),
     Replay(replay::ReplayArgs),
     Explain(explain::ExplainArgs),
     Synth(synth::SynthArgs),
     Spf(spf::SpfArgs),
     Disclose(disclose::DiscloseArgs),
+    Import(import::ImportArgs),
     Completions(completions::CompletionsArgs),
     Manual(manual::ManualArgs),
 }
@@ -83,11 +90,14 @@ pub fn main() -> ExitCode {
         Command::Blast(args) => blast::run(args),
         Command::Sink(args) => sink::run(args),
         Command::Check(args) => check::run(args),
+        Command::Quarantine(command) => quarantine::run(command),
+        Command::Subject(args) => quarantine::subject(args),
         Command::Replay(args) => replay::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Synth(args) => synth::run(args),
         Command::Spf(args) => spf::run(args),
         Command::Disclose(args) => disclose::run(args),
+        Command::Import(args) => import::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Manual(args) => manual::run(args),
     };

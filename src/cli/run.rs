@@ -13,6 +13,8 @@ use crate::policy::{
 };
 
 #[cfg(feature = "xdp")]
+mod cases;
+#[cfg(feature = "xdp")]
 mod live;
 
 #[cfg(feature = "xdp")]

@@ -21,7 +21,7 @@ use anyhow::{Context, anyhow};
 
 use super::{Rates, Sample, Site, Summary, cores};
 use crate::{
-    engine::{Direction, Engine},
+    engine::{Direction, Engine, Restrictions},
     policy::Policy,
     source::SourceTable,
     worker::{Published, Settings, Snapshot, Worker, monotonic},
@@ -32,6 +32,8 @@ use crate::{
 pub struct Plan {
     /// What judges the frames.
     pub policy: Arc<Policy>,
+    /// Who is quarantined.
+    pub restrictions: Restrictions,
     /// How many workers.
     pub workers: usize,
     /// The core of each. Empty: none is pinned.
@@ -120,7 +122,8 @@ impl Supervisor {
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
             for index in 0..self.plan.workers {
-                let engine = Engine::new(Arc::clone(policy), Arc::clone(&sources));
+                let engine = Engine::new(Arc::clone(policy), Arc::clone(&sources))
+                    .restricted_by(self.plan.restrictions.clone());
                 let report = self.report.clone();
                 let (plan, stop) = (&self.plan, &stop);
                 let body = move || employ(site, plan, index, engine, stop, &report);

@@ -12,6 +12,7 @@ mod counters;
 mod judge;
 mod lease;
 mod reason;
+mod restrictions;
 mod stage;
 
 use std::sync::Arc;
@@ -22,9 +23,13 @@ pub use self::{
     counters::Counters,
     lease::{Lease, Leasing},
     reason::{Effect, Reason},
+    restrictions::Restrictions,
 };
 
-use self::stage::{Staged, Terms};
+use self::{
+    restrictions::Pinned,
+    stage::{Staged, Terms},
+};
 use crate::{
     policy::{ClassId, Policy},
     source::{SourceTable, pages::prefetch},
@@ -156,6 +161,7 @@ pub struct Engine {
     policy: Arc<Policy>,
     sources: Arc<SourceTable>,
     terms: Vec<Terms>,
+    quarantine: Pinned,
     counters: Counters,
     staged: Vec<Staged>,
     leasing: Option<Leasing>,
@@ -175,10 +181,18 @@ impl Engine {
             policy,
             sources,
             terms,
+            quarantine: Pinned::default(),
             counters,
             staged: Vec::new(),
             leasing: None,
         }
+    }
+
+    /// The same engine, that also goes by who is quarantined.
+    #[must_use]
+    pub fn restricted_by(self, restrictions: Restrictions) -> Self {
+        let quarantine = Pinned::new(restrictions);
+        Self { quarantine, ..self }
     }
 
     /// Judges `frames` in order; `judgements` is overwritten.
@@ -213,6 +227,7 @@ impl Engine {
         );
         judgements.clear();
         self.staged.clear();
+        self.quarantine.renew();
         frames.iter().take(FRAMES_AHEAD).for_each(prefetch_headers);
         for (index, frame) in frames.iter().enumerate() {
             frames.get(index + FRAMES_AHEAD).map(prefetch_headers);

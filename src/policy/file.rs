@@ -12,6 +12,7 @@ use toml::de::DeTable;
 use super::{
     Class, ClassId, Excess, Fallback, Limit, Pool, Ports, Rule, RunSettings,
     diagnostic::{Remark, Report, Spot},
+    keeping::{self, Keeping},
     ports::{self, PORTS},
     reader::{Section, Shape, TOP_TITLE, Value, nearest},
     subscribers::Subscribers,
@@ -30,6 +31,7 @@ const TOP: Shape = Shape {
         "subscriber",
         "lists",
         "sources",
+        "store",
     ],
 };
 const RELAYS: Shape = Shape {
@@ -58,7 +60,7 @@ const POOL: Shape = Shape {
 };
 const SUBSCRIBER: Shape = Shape {
     title: "[[subscriber]]",
-    keys: &["name", "prefixes", "class"],
+    keys: &["name", "prefixes", "class", "automatic"],
 };
 const LISTS: Shape = Shape {
     title: "[lists]",
@@ -82,6 +84,7 @@ pub const SHAPES: &[&Shape] = &[
     &SUBSCRIBER,
     &LISTS,
     &SOURCES,
+    &keeping::STORE,
 ];
 
 /// Sources that the table holds unless the policy says otherwise.
@@ -112,6 +115,7 @@ pub(super) struct Draft {
     pub(super) capacity: u32,
     pub(super) full: Fallback,
     pub(super) strangers: Fallback,
+    pub(super) keeping: Option<Keeping>,
 }
 
 /// The classes by name.
@@ -230,6 +234,8 @@ fn draft(top: &Section<'_>, report: &mut Report) -> Draft {
         strangers: source("strangers")
             .and_then(|value| fallback(value, report))
             .unwrap_or(Fallback::Drop),
+        keeping: table(top, "store", &keeping::STORE, report)
+            .and_then(|table| keeping::keeping(&table, report)),
     }
 }
 
@@ -514,6 +520,12 @@ fn subscriber(
             )
         });
         return;
+    }
+    let automatic = table
+        .get("automatic")
+        .and_then(|value| value.boolean(report));
+    if automatic == Some(false) {
+        subscribers.opted_out.insert(prefixes[0].0);
     }
     subscribers.add(name, class, &prefixes, report);
 }

@@ -2,41 +2,11 @@
 
 use std::{fmt, time::Duration};
 
-use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{Scope, Step, StepAction};
-
-/// Who a case is about. The name counts where there is one: it stays when addresses change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Subscriber {
-    /// The name that the policy gives.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The accounting key, as it was when the case last changed.
-    pub prefix: IpNet,
-}
-
-impl Subscriber {
-    /// What the case is kept under. A name can't be taken for a prefix.
-    #[must_use]
-    pub fn id(&self) -> String {
-        match &self.name {
-            Some(name) => format!("name:{name}"),
-            None => self.prefix.to_string(),
-        }
-    }
-}
-
-impl fmt::Display for Subscriber {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.name {
-            Some(name) => write!(f, "{name} ({})", self.prefix),
-            None => write!(f, "{}", self.prefix),
-        }
-    }
-}
+use super::Subscriber;
+use crate::policy::steps::{Scope, Step, StepAction};
 
 /// How far a case has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -23,14 +23,16 @@
 //! It leaves to others: finding zombies, files, telling people, enforcement.
 
 mod case;
+mod subscriber;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 
-pub use case::{Act, Ahead, Case, Change, Finding, Record, Stage, Subscriber, Who};
+pub use case::{Act, Ahead, Case, Change, Finding, Record, Stage, Who};
+pub use subscriber::{Subscriber, Unknown};
 
-use crate::policy::{Scope, Step};
+use crate::policy::steps::{Scope, Step};
 
 /// How often a customer may end a case before only staff can.
 pub const SELF_RELEASES_MAX: u32 = 2;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::policy::{EXPIRES_DEFAULT, StepAction};
+use crate::policy::steps::{EXPIRES_DEFAULT, StepAction};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const HOUR: Duration = Duration::from_secs(3_600);

@@ -16,6 +16,7 @@ mod crossing;
 mod frames;
 mod leases;
 mod life;
+mod odd;
 mod place;
 mod stamps;
 mod steering;

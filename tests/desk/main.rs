@@ -8,6 +8,7 @@ use std::{
 };
 
 mod disclose;
+mod import;
 mod spf;
 
 /// A mail server among residential customers, and a relay.

@@ -8,7 +8,11 @@
 //! clang. Without root they say so and pass; as root they fail if any of the rest is missing.
 #![cfg(all(feature = "xdp", target_os = "linux"))]
 
+mod everyday;
+#[path = "../afxdp/odd.rs"]
+mod odd;
 mod place;
+mod wire;
 
 use std::fs;
 
@@ -141,5 +145,31 @@ fn a_box_that_is_asked_to_stop_costs_next_to_nothing() {
     let inline = place.start_box(&["--steer", "all"]);
     let lost = cost_of(&place, || inline.signal(Signal::TERM));
     assert!(lost <= 2, "{lost} frames lost in draining");
+    assert!(inline.ended_well());
+}
+
+#[test]
+fn a_quarantine_outlives_a_kill_and_ends_when_staff_say_so() {
+    let Some(place) = Place::new() else { return };
+    place.keep_cases();
+    let options = [&["--steer", "mail"], &PATIENT[..]].concat();
+    let attempts = |who| place.client(&["attempts", who, SERVER, "2"]).finish();
+    let inline = place.start_box(&options);
+    place.staff(&["add", ZOMBIE]);
+    assert_eq!(attempts(ZOMBIE)["refused"], 2, "from the next frame on");
+    assert_eq!(attempts(BUSINESS)["connected"], 2, "others notice nothing");
+    inline.signal(Signal::KILL);
+    drop(inline);
+    let inline = place.start_box(&options);
+    assert_eq!(attempts(ZOMBIE)["refused"], 2, "the new box knows");
+    place.staff(&["release", ZOMBIE]);
+    assert_eq!(attempts(ZOMBIE)["connected"], 2, "from the next frame on");
+    inline.signal(Signal::TERM);
+    assert!(inline.ended_well());
+    // Without a box, staff decide all the same, and the next one goes by it.
+    place.staff(&["add", ZOMBIE]);
+    let inline = place.start_box(&options);
+    assert_eq!(attempts(ZOMBIE)["refused"], 2, "decided in between");
+    inline.signal(Signal::TERM);
     assert!(inline.ended_well());
 }

@@ -1,6 +1,7 @@
 """Both ends of the wire: real clients and servers on ordinary sockets.
 
     stations.py serve ADDRESS                      SMTP on 25, HTTP on 80, UDP echo on 9, until stdin ends
+    stations.py page ADDRESS                       HTTP on 80 of an IPv6 address, until stdin ends
     stations.py attempts SOURCE SERVER COUNT       TCP connections to port 25, one after the other
     stations.py knock SOURCE SERVER COUNT          TCP connections to port 25, all at once, for 5 s
     stations.py mail SOURCE SERVER COUNT           whole mails through smtplib
@@ -111,6 +112,18 @@ def serve(address):
     return {"mails": Smtp.mails}
 
 
+class Server6(Server):
+    address_family = socket.AF_INET6
+
+
+def page(address):
+    server = Server6((address, 80), Http)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    print("ready", flush=True)
+    sys.stdin.read()
+    return {}
+
+
 def attempts(source, server, count):
     outcomes = {"connected": 0, "refused": 0, "silent": 0}
     for _ in range(int(count)):
@@ -180,5 +193,5 @@ def stream(source, server, count):
 
 
 if __name__ == "__main__":
-    commands = {f.__name__: f for f in (serve, attempts, knock, mail, bulk, stream)}
+    commands = {f.__name__: f for f in (serve, page, attempts, knock, mail, bulk, stream)}
     print(json.dumps(commands[sys.argv[1]](*sys.argv[2:])), flush=True)

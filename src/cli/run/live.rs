@@ -18,7 +18,7 @@ use signal_hook::{
     low_level::signal_name,
 };
 
-use super::{DetachArgs, PortArgs, RunArgs};
+use super::{DetachArgs, PortArgs, RunArgs, cases};
 use crate::{
     cli::{create, load_policy},
     control::{
@@ -50,6 +50,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let asked = args.over(policy.run_settings());
     // Before anything is attached, so that a wrong path costs nothing.
     let json = asked.json.as_deref().map(create).transpose()?;
+    let (cases, restrictions) = cases::open(&policy)?;
     let pin_root = Path::new(PIN_ROOT);
     let live = Live::open(&Config {
         interfaces: interfaces.each_ref().map(String::as_str),
@@ -70,6 +71,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let workers = workers(asked.workers, &live)?;
     let supervisor = Supervisor::new(Plan {
         policy,
+        restrictions,
         workers,
         cores: cores_of(&asked.cores, workers, &interfaces)?,
         settings: settings(&asked),
@@ -77,6 +79,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     });
     listen(supervisor.stopper())?;
     let summary = supervisor.run(&live, &mut |notice| tell(&notice, &live, asked.stats))?;
+    drop(cases);
     if asked.at_exit == AtExit::Detach {
         live.detach(pin_root)?;
     }
