@@ -12,8 +12,6 @@ use std::{
     time::Duration,
 };
 
-use anyhow::bail;
-
 use super::{KernelFate, KernelRow, Obtained, ObtainedPort, ObtainedQueue, ObtainedSocket, Site};
 use crate::{
     engine::{Lease, Leasing, Reason},
@@ -45,8 +43,8 @@ const fn resolve(steer: Steer, is_zero_copy: bool) -> afxdp::Steer {
 /// What to open, and how.
 #[derive(Clone, Debug)]
 pub struct Config<'a> {
-    /// Names of the interfaces: access, uplink.
-    pub interfaces: [&'a str; 2],
+    /// The interfaces: access, uplink; [`super::preflight`] found them fit.
+    pub interfaces: [Interface; 2],
     /// Which frames come to user space.
     pub steer: Steer,
     /// What the kernel program goes by; what it says of steering does not count.
@@ -84,14 +82,8 @@ impl Live {
     ///
     /// An interface is not there, or not fit, or not free; or the kernel refuses.
     pub fn open(config: &Config<'_>) -> anyhow::Result<Self> {
-        let [access, uplink] = config.interfaces;
-        if access == uplink {
-            bail!(
-                "{access} cannot be both ports: name the interface towards the subscribers as access, the one towards the internet as uplink"
-            );
-        }
-        let interfaces = [Interface::by_name(access)?, Interface::by_name(uplink)?];
-        let queues = common_queues(&interfaces)?;
+        let interfaces = config.interfaces.clone();
+        let queues = interfaces[0].queues()?;
         let settings = Settings {
             steer: resolve(config.steer, false),
             ..config.settings
@@ -162,6 +154,19 @@ impl Live {
         }
     }
 
+    /// How the kernel program hangs on a port, and why no better way could be had.
+    #[must_use]
+    pub fn attachment(&self, side: Side) -> (&'static str, Option<&str>) {
+        let attachment = &self.attachments[side.index()];
+        let mode = match (attachment.mode, attachment.taken_over) {
+            (AttachMode::Native, false) => "native XDP",
+            (AttachMode::Native, true) => "native XDP, taken over",
+            (AttachMode::Generic, false) => "generic XDP",
+            (AttachMode::Generic, true) => "generic XDP, taken over",
+        };
+        (mode, attachment.why_generic.as_deref())
+    }
+
     /// Takes the kernel program off both interfaces again: no frame crosses any more.
     ///
     /// # Errors
@@ -170,9 +175,11 @@ impl Live {
     pub fn detach(self, pin_root: &Path) -> anyhow::Result<()> {
         // The claims go first: detaching claims the interfaces itself.
         drop(self.attachments);
-        for interface in &self.interfaces {
-            afxdp::detach(interface, pin_root)?;
-        }
+        // Both, whatever becomes of the first.
+        let [access, uplink] = &self.interfaces;
+        let access = afxdp::detach(access, pin_root);
+        let uplink = afxdp::detach(uplink, pin_root);
+        access.and(uplink)?;
         Ok(())
     }
 }
@@ -204,22 +211,6 @@ fn lease_options(policy: &Policy) -> LeaseOptions {
         key: rand::random(),
         relays: policy.relays().to_vec(),
     }
-}
-
-/// How many queues both interfaces have: a worker has the same one of each, so that a flow's frames
-/// stay in order.
-fn common_queues(interfaces: &[Interface; 2]) -> anyhow::Result<u32> {
-    let [access, uplink] = interfaces;
-    let (ours, theirs) = (access.queues()?, uplink.queues()?);
-    if ours != theirs {
-        let fewer = ours.min(theirs);
-        let larger = if ours > theirs { access } else { uplink };
-        bail!(
-            "{access} has {ours} queues and {uplink} has {theirs}: a worker needs the same queue of both\nremedy: ethtool -L {} combined {fewer}",
-            larger.name()
-        );
-    }
-    Ok(ours)
 }
 
 impl Site for Live {

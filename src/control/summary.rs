@@ -10,9 +10,10 @@ use std::{
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::{Drops, KernelFate, Obtained, Sample};
+use super::{Drops, KernelFate, Obtained, PortCounts, Sample};
 use crate::{
     engine::{Direction, Reason},
+    io::Side,
     policy::{Policy, RunSettings},
     report::words::{self, counted, thousands},
     worker::{self, DirectionCounts, Flow, Snapshot},
@@ -42,13 +43,18 @@ pub struct Summary {
     pub stopped_by: Option<String>,
     /// The workers that ended before they were asked to, and why.
     pub failures: Vec<(usize, anyhow::Error)>,
+    /// How often the ports changed: access, uplink.
+    pub ports: [PortCounts; 2],
+    /// The interfaces that were removed.
+    pub lost: Vec<String>,
 }
 
 impl Summary {
-    /// Whether all went as it should: no worker failed, no frame was lost or doubled.
+    /// Whether all went as it should: no worker failed, no port was removed, no frame was lost or
+    /// doubled.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.failures.is_empty() && self.sample.workers.breaches == 0
+        self.failures.is_empty() && self.lost.is_empty() && self.sample.workers.breaches == 0
     }
 
     /// Writes it for people.
@@ -94,6 +100,18 @@ impl Summary {
                 out,
                 "BUG       {ticks} found a frame lost or doubled: please report it"
             )?;
+        }
+        for (side, counts) in Side::BOTH.into_iter().zip(&self.ports) {
+            if *counts != PortCounts::default() {
+                writeln!(
+                    out,
+                    "port      {side}: link down {}, up {}, other changes {}",
+                    counts.downs, counts.ups, counts.others
+                )?;
+            }
+        }
+        for interface in &self.lost {
+            writeln!(out, "FAILED    interface {interface} was removed")?;
         }
         for (worker, error) in &self.failures {
             writeln!(out, "FAILED    worker {worker}: {error:#}")?;
@@ -153,6 +171,8 @@ struct Document<'a> {
     duration_ns: u64,
     stopped_by: Option<&'a str>,
     failures: Vec<Failure>,
+    ports: Ports,
+    lost: &'a [String],
     directions: Directions,
     reasons: BTreeMap<&'static str, u64>,
     counters: Vec<Counter<'a>>,
@@ -177,6 +197,29 @@ struct OfWorker {
 struct Failure {
     worker: usize,
     error: String,
+}
+
+#[derive(Serialize)]
+struct Ports {
+    access: Changes,
+    uplink: Changes,
+}
+
+#[derive(Serialize)]
+struct Changes {
+    link_down: u64,
+    link_up: u64,
+    other: u64,
+}
+
+impl From<PortCounts> for Changes {
+    fn from(counts: PortCounts) -> Self {
+        Self {
+            link_down: counts.downs,
+            link_up: counts.ups,
+            other: counts.others,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -270,6 +313,11 @@ impl<'a> From<&'a Summary> for Document<'a> {
             duration_ns: u64::try_from(summary.span.as_nanos()).unwrap_or(u64::MAX),
             stopped_by: summary.stopped_by.as_deref(),
             failures: summary.failures.iter().map(failure).collect(),
+            ports: Ports {
+                access: summary.ports[0].into(),
+                uplink: summary.ports[1].into(),
+            },
+            lost: &summary.lost,
             directions: Directions::from(workers),
             reasons: Reason::ALL.iter().map(of_reason).collect(),
             counters: workers.verdicts.iter().map(counter).collect(),

@@ -19,7 +19,10 @@ use std::{
 
 use anyhow::{Context, anyhow};
 
-use super::{Obtained, Rates, Sample, Site, Summary, cores};
+use super::{
+    Obtained, PortChange, PortCounts, PortEvent, Rates, Sample, Site, StallEvent, Summary, cores,
+    stall::Stalls,
+};
 use crate::{
     engine::{Direction, Engine, Restrictions},
     policy::{Policy, RunSettings},
@@ -55,6 +58,10 @@ pub enum Notice<'a> {
     Rates(&'a Rates),
     /// Somebody asked to stop, and why. The workers drain.
     Stopping(&'a str),
+    /// A port has changed. If it is gone, the workers drain.
+    Port(&'a PortEvent),
+    /// A queue has stopped, or goes on.
+    Queue(&'a StallEvent),
     /// A worker ended before it was asked to. Its queues are bypassed, and the others drain.
     Failed {
         /// Which one, from 0.
@@ -68,6 +75,7 @@ enum Event {
     Opened(usize, Published),
     Ended(usize, anyhow::Result<()>),
     Stop(String),
+    Port(PortEvent),
 }
 
 /// Asks a supervisor to stop; on any thread, at any time, as often as one likes.
@@ -79,6 +87,18 @@ impl Stopper {
     pub fn stop(&self, why: &str) {
         // An error means that nobody listens any more: it has stopped.
         let _ = self.0.send(Event::Stop(why.to_owned()));
+    }
+}
+
+/// Tells a supervisor what becomes of the ports; on any thread.
+#[derive(Clone, Debug)]
+pub struct PortReporter(Sender<Event>);
+
+impl PortReporter {
+    /// Without effect once the run has ended.
+    pub fn tell(&self, event: PortEvent) {
+        // As in `Stopper::stop`.
+        let _ = self.0.send(Event::Port(event));
     }
 }
 
@@ -106,6 +126,12 @@ impl Supervisor {
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         Stopper(self.report.clone())
+    }
+
+    /// What tells it of the ports.
+    #[must_use]
+    pub fn port_reporter(&self) -> PortReporter {
+        PortReporter(self.report.clone())
     }
 
     /// Runs workers over `site` until somebody stops them or one fails, and tells `tell` meanwhile.
@@ -202,6 +228,9 @@ struct Crew<'a> {
     begun: Instant,
     stopped_by: Option<String>,
     failures: Vec<(usize, anyhow::Error)>,
+    ports: [PortCounts; 2],
+    lost: Vec<String>,
+    stalls: Stalls,
 }
 
 impl<'a> Crew<'a> {
@@ -215,6 +244,9 @@ impl<'a> Crew<'a> {
             begun: Instant::now(),
             stopped_by: None,
             failures: Vec::new(),
+            ports: Default::default(),
+            lost: Vec::new(),
+            stalls: Stalls::new(supervisor.plan.workers),
         }
     }
 
@@ -248,9 +280,19 @@ impl<'a> Crew<'a> {
                         &self.plan.policy,
                     )));
                     last = now;
+                    self.look_at_queues(tell);
                 }
                 // Cannot be: the supervisor has a sender itself.
                 Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn look_at_queues(&mut self, tell: &mut dyn FnMut(Notice<'_>)) {
+        for (worker, published) in self.published.iter().enumerate() {
+            let Some(published) = published else { continue };
+            for event in self.stalls.observe(worker, &published.read()) {
+                tell(Notice::Queue(&event));
             }
         }
     }
@@ -263,6 +305,14 @@ impl<'a> Crew<'a> {
                 if self.stopped_by.is_none() {
                     tell(Notice::Stopping(&why));
                     self.stopped_by = Some(why);
+                }
+            }
+            Event::Port(event) => {
+                self.ports[event.side.index()].count(&event.change);
+                tell(Notice::Port(&event));
+                if event.change == PortChange::Gone {
+                    self.stop.store(true, Ordering::Relaxed);
+                    self.lost.push(event.interface);
                 }
             }
             Event::Ended(worker, ended) => {
@@ -308,6 +358,8 @@ impl<'a> Crew<'a> {
             sample,
             stopped_by: self.stopped_by,
             failures: self.failures,
+            ports: self.ports,
+            lost: self.lost,
         }
     }
 }

@@ -168,12 +168,9 @@ impl Drop for Place {
             if let Ok(interface) = Interface::by_name(port) {
                 let _ = detach(&interface, &self.root);
             }
-            // Where detaching failed (or a test removed the interface), the pins go like this.
-            let _ = fs::remove_file(self.root.join(port).join("link"));
-            let _ = fs::remove_dir(self.root.join(port).join("promiscuous"));
-            let _ = fs::remove_dir(self.root.join(port));
         }
-        let _ = fs::remove_dir(&self.root);
+        // Where detaching failed (or a test removed the interface), the pins go like this.
+        let _ = fs::remove_dir_all(&self.root);
     }
 }
 

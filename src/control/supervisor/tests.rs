@@ -187,3 +187,39 @@ fn a_worker_that_cannot_be_pinned_says_to_which_core() {
         .expect_err("there is no such core");
     assert!(format!("{error:#}").contains("core 100000"), "{error:#}");
 }
+
+#[test]
+fn a_port_that_is_removed_drains_the_workers_and_is_named_in_the_summary() {
+    let (site, far) = site(vec![flawless()]);
+    let supervisor = Supervisor::new(plan(1));
+    let reporter = supervisor.port_reporter();
+    let event = |change| PortEvent {
+        side: Side::Uplink,
+        interface: "eth2".to_owned(),
+        change,
+    };
+    let mut told = Vec::new();
+    let summary = supervisor.run(&site, &mut |notice| match notice {
+        Notice::Started(_) => {
+            for change in [PortChange::Down, PortChange::Up, PortChange::Gone] {
+                reporter.tell(event(change));
+            }
+        }
+        Notice::Port(event) => told.push(event.change.clone()),
+        _ => {}
+    });
+    let summary = summary.expect("it began");
+    assert_eq!(told, [PortChange::Down, PortChange::Up, PortChange::Gone]);
+    assert!(far[0].is_retired());
+    assert!(!summary.is_clean());
+    assert_eq!(summary.lost, ["eth2"]);
+    let counts = summary.ports[Side::Uplink.index()];
+    assert_eq!((counts.downs, counts.ups, counts.others), (1, 1, 1));
+    let mut shown = Vec::new();
+    summary.write_text(&mut shown).expect("memory takes it");
+    let shown = String::from_utf8(shown).expect("it is text");
+    assert!(
+        shown.contains("port      uplink: link down 1, up 1, other changes 1\nFAILED    interface eth2 was removed\n"),
+        "{shown}"
+    );
+}

@@ -13,6 +13,9 @@
 //! | `sockopt` | socket options |
 //! | `deferral` | interrupts of a card that is busy-polled |
 //! | `netdev` | a network interface |
+//! | `ethtool` | what its driver tells and can be told |
+//! | `netlink` | what it is part of, and that something has changed |
+//! | `repair` | what is put right on it, and put back |
 //! | `program` | the kernel program: src/bpf/steer.bpf.c |
 //! | `link` | how it hangs on the ports |
 //! | `heartbeat` | how it knows that a worker is alive |
@@ -28,13 +31,16 @@
 
 mod deferral;
 mod error;
+mod ethtool;
 mod flood;
 mod heartbeat;
 mod lease;
 mod link;
 mod netdev;
+mod netlink;
 mod packet;
 mod program;
+mod repair;
 mod rings;
 mod sink;
 mod sockopt;
@@ -52,13 +58,16 @@ use rustix::{
 pub use self::{
     deferral::Deferral,
     error::{Error, Result},
+    ethtool::{Offload, OffloadState, Queues},
     flood::{Flood, Slot, Vary},
     heartbeat::{Heartbeat, deadline_min},
     lease::{LEASE_COUNTERS_MAX, LeaseOptions, Leases, SynMemory},
-    link::{AttachMode, Attachment, PIN_ROOT, attach, detach},
+    link::{AttachMode, Attachment, Occupant, PIN_ROOT, attach, detach, occupant},
     netdev::{Claim, Interface, XdpFeatures},
+    netlink::{Belonging, Controller, LinkChanges},
     packet::PacketSocket,
     program::{Fail, Fate, Fates, QUEUES_MAX, Settings, Steer, Steering},
+    repair::{Repair, repair, repaired, restore},
     rings::SocketStatistics,
     sink::{Counter, Hook, Listener, Tally},
     sockopt::{BusyPoll, SocketObtained},
@@ -129,9 +138,15 @@ impl Options {
         2 * (self.fill_ring_size() + self.ring_size)
     }
 
+    /// Octets of a worker's memory.
+    #[must_use]
+    pub const fn octets(&self) -> u64 {
+        self.frames() as u64 * self.frame_size as u64
+    }
+
     /// Huge pages of 2 MiB that a worker's memory takes, if it is of such.
     const fn huge_pages_needed(&self) -> u64 {
-        (self.frames() as u64 * self.frame_size as u64).div_ceil(2 << 20)
+        self.octets().div_ceil(2 << 20)
     }
 
     /// The longest MTU that the ports may have with this frame size.
@@ -154,6 +169,7 @@ pub struct QueuePair {
     ports: [Port; 2],
     memory: Memory,
     heartbeat: Heartbeat,
+    interfaces: [Interface; 2],
     queue: u32,
 }
 
@@ -190,6 +206,7 @@ impl QueuePair {
             ports,
             memory,
             heartbeat,
+            interfaces: interfaces.map(Clone::clone),
             queue,
         };
         // Only now are there frames to receive into.
@@ -266,8 +283,9 @@ impl Ports for QueuePair {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        for port in &mut self.ports {
-            port.flush(&mut self.memory)?;
+        for (port, interface) in self.ports.iter_mut().zip(&self.interfaces) {
+            port.flush(&mut self.memory)
+                .map_err(|cause| failed(interface, self.queue, cause))?;
         }
         Ok(())
     }
@@ -279,11 +297,18 @@ impl Ports for QueuePair {
         };
         let [access, uplink] = &self.ports;
         let mut sockets = [access, uplink].map(|port| PollFd::new(port, PollFlags::IN));
-        match poll(&mut sockets, Some(&timeout)) {
-            Ok(ready) => Ok(ready > 0),
-            Err(Errno::INTR) => Ok(false),
-            Err(error) => Err(error.into()),
+        let ready = match poll(&mut sockets, Some(&timeout)) {
+            Ok(ready) => ready > 0,
+            Err(Errno::INTR) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        // Only an interface that is gone does that, and it would never let anybody sleep again.
+        let is_gone = |socket: &PollFd<'_>| socket.revents().contains(PollFlags::ERR);
+        if let Some(index) = sockets.iter().position(is_gone) {
+            let cause = io::Error::from_raw_os_error(libc::ENXIO);
+            return Err(failed(&self.interfaces[index], self.queue, cause));
         }
+        Ok(ready)
     }
 
     fn lease(&mut self, leases: &[Lease]) {
@@ -316,6 +341,15 @@ impl Ports for QueuePair {
             held: self.memory.held(),
         }
     }
+}
+
+/// Says which port failed. The kernel means by ENXIO that the socket is bound to nothing any more.
+fn failed(interface: &Interface, queue: u32, cause: io::Error) -> io::Error {
+    let text = match cause.raw_os_error() {
+        Some(libc::ENXIO) => format!("{interface}, queue {queue}: the interface is gone"),
+        _ => format!("{interface}, queue {queue}: {cause}"),
+    };
+    io::Error::new(cause.kind(), text)
 }
 
 /// Binds both sockets.
