@@ -31,7 +31,10 @@
 //    policy has a new generation, under which older leases mean nothing. A lease holds only while
 //    the worker of the queue is alive. Whatever is odd about a SYN goes to the worker.
 //
-// 6. Memory is fixed. If `leases` is full, the one that was of no use for longest goes; its source's
+// 6. Who has no lease pays next to nothing: `leases_until` says when the last lease ends, and after
+//    that nothing is looked up.
+//
+// 7. Memory is fixed. If `leases` is full, the one that was of no use for longest goes; its source's
 //    attempts go to the worker again.
 
 #define LEASES_MAX 65536
@@ -87,6 +90,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct lease_terms);
 } lease_terms SEC(".maps");
+
+// When the last lease ends, at the earliest: a worker may have written it a little later.
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} leases_until SEC(".maps");
 
 // User space says how many before it loads this.
 struct {
@@ -228,7 +239,10 @@ static __always_inline bool is_refused(const __u8 *at, const __u8 *end, __u32 ro
 	struct lease_terms *terms;
 	struct lease *lease;
 	__u32 zero = 0, length, offset, port;
-	__u64 now, *counter;
+	__u64 now, *counter, *until = bpf_map_lookup_elem(&leases_until, &zero);
+
+	if (!until || bpf_ktime_get_coarse_ns() >= *until)
+		return false;
 
 	if (tcp + 20 > end)
 		return false;

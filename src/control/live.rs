@@ -133,6 +133,14 @@ impl Live {
         resolve(self.steer, is_zero_copy && !opened.is_empty())
     }
 
+    /// Why the kernel program does not run natively on access and uplink, where it does not.
+    #[must_use]
+    pub fn why_generic(&self) -> [Option<&str>; 2] {
+        self.attachments
+            .each_ref()
+            .map(|attachment| attachment.why_generic.as_deref())
+    }
+
     fn obtained_port(&self, side: Side) -> ObtainedPort {
         let attachment = &self.attachments[side.index()];
         let mut deferrals = lock(&self.deferrals);

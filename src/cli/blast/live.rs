@@ -38,8 +38,9 @@ const TIME: Duration = Duration::from_secs(10);
 const TIME_COUNTED: Duration = Duration::from_secs(3600);
 /// Frames that go out at once through a packet socket.
 const PACED_BURST: u64 = 64;
-/// Frames that the kernel makes at a time, at full rate and at a given one.
-const FLOOD_BURST: u64 = 65_536;
+/// Frames that the kernel makes at a time, at full rate and at a given one. At its end, a run waits some
+/// milliseconds for the kernel to take its buffers down; at full rate a run lasts many times that.
+const FLOOD_BURST: u64 = 1 << 19;
 const FLOOD_BURST_PACED: u64 = 1024;
 /// The longest frame under the usual MTU of 1500, which is the profiles' longest.
 const ETHERNET_OCTETS_MAX: usize = 1514;

@@ -96,7 +96,7 @@ fn join(
         policy,
         pin_root,
     })?;
-    let report = inspection.review(Side::BOTH.map(|side| live.attachment(side).1))?;
+    let report = inspection.review(live.why_generic())?;
     accept(&report)?;
     tell_findings(&report)?;
     let workers = workers(asked.workers, &live)?;

@@ -25,6 +25,9 @@ const BUCKET_SIZE: usize = 64;
 const KEY_SIZE: usize = 20;
 const VALUE_SIZE: usize = 16;
 
+/// So much longer than any lease lasts is looked for leases, in nanoseconds.
+const AHEAD: u64 = 1_000_000_000;
+
 /// As many leases are put at once without allocating: an attempt a frame, two full batches.
 const LEASES_AT_ONCE: usize = 128;
 
@@ -94,14 +97,17 @@ pub(super) fn relay_key(relay: IpNet) -> [u8; 20] {
 #[derive(Debug)]
 pub struct Leases {
     map: MapHandle,
+    /// The map `leases_until`, and what this worker wrote into it last.
+    until: (MapHandle, u64),
     keys: Vec<u8>,
     values: Vec<u8>,
 }
 
 impl Leases {
-    pub(super) fn new(map: MapHandle) -> Self {
+    pub(super) fn new(map: MapHandle, until: MapHandle) -> Self {
         Self {
             map,
+            until: (until, 0),
             keys: Vec::with_capacity(LEASES_AT_ONCE * KEY_SIZE),
             values: Vec::with_capacity(LEASES_AT_ONCE * VALUE_SIZE),
         }
@@ -122,6 +128,18 @@ impl Leases {
             let _ = self
                 .map
                 .update_batch(&self.keys, &self.values, count, any, any);
+            self.extend(leases.iter().map(|lease| lease.until).max().unwrap_or(0));
+        }
+    }
+
+    /// Has the kernel program look leases up until then, and somewhat longer, so that not every
+    /// lease is news. Where two workers write at once, the earlier time may stay for a while: then
+    /// some leases are not looked up, and the workers decide.
+    fn extend(&mut self, until: u64) {
+        let (map, written) = &mut self.until;
+        if until > *written {
+            *written = until.saturating_add(AHEAD);
+            let _ = map.update(&[0; 4], &written.to_ne_bytes(), MapFlags::ANY);
         }
     }
 }

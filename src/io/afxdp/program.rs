@@ -315,9 +315,11 @@ impl Steering {
     ///
     /// If the kernel refuses.
     pub fn leases(&self) -> Result<Leases> {
-        let map = MapHandle::try_from(&map(&self.object, "leases")?)
-            .map_err(|cause| Error::new(SUBJECT, "hold on to its map leases", cause))?;
-        Ok(Leases::new(map))
+        let hold = |name| {
+            MapHandle::try_from(&map(&self.object, name)?)
+                .map_err(|cause| Error::new(SUBJECT, format!("hold on to its map {name}"), cause))
+        };
+        Ok(Leases::new(hold("leases")?, hold("leases_until")?))
     }
 
     /// Frames refused under leases, by counter: those that are not 0.
