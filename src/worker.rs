@@ -26,7 +26,10 @@ mod idle;
 
 use std::{
     io, mem,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::Sender,
+    },
     time::Duration,
 };
 
@@ -36,6 +39,7 @@ pub use counts::{DirectionCounts, Flow, Histograms, Published, Snapshot};
 
 use self::idle::Idle;
 use crate::{
+    detect::Flag,
     engine::{Action, Direction, Engine, Frame, Judgements, Nanos},
     io::{Lease, Ports, Side},
     wire::{self, Decoded, Link, Service},
@@ -123,6 +127,7 @@ pub struct Worker<P: Ports, C> {
     arrivals: Vec<Nanos>,
     counts: Snapshot,
     published: Published,
+    findings: Option<Sender<Flag>>,
     tick_at: Nanos,
     publish_at: Nanos,
 }
@@ -156,9 +161,17 @@ impl<P: Ports, C: FnMut() -> Nanos> Worker<P, C> {
             arrivals: Vec::with_capacity(2 * BATCH_MAX),
             counts: Snapshot::new(classes),
             published: Published::new(classes),
+            findings: None,
             tick_at: 0,
             publish_at: 0,
         }
+    }
+
+    /// The same worker, that also tells what detectors find.
+    #[must_use]
+    pub fn telling(self, findings: Sender<Flag>) -> Self {
+        let findings = Some(findings);
+        Self { findings, ..self }
     }
 
     /// Where others read what it has done.
@@ -232,6 +245,9 @@ impl<P: Ports, C: FnMut() -> Nanos> Worker<P, C> {
         if count > 0 {
             self.judge(arrived[0], now);
             self.carry_out(arrived[0]);
+            if !self.judgements.flags.is_empty() {
+                self.tell_flags();
+            }
             self.lease();
         }
         self.ports.flush()?;
@@ -254,6 +270,17 @@ impl<P: Ports, C: FnMut() -> Nanos> Worker<P, C> {
         });
         let frames: ArrayVec<_, { 2 * BATCH_MAX }> = frames.collect();
         self.engine.process(&frames, &mut self.judgements);
+    }
+
+    /// Rare, and never waits: the channel grows with the subscribers that are found.
+    #[cold]
+    fn tell_flags(&mut self) {
+        for flag in self.judgements.flags.drain(..) {
+            if let Some(findings) = &self.findings {
+                // An error means that nobody listens any more.
+                let _ = findings.send(flag);
+            }
+        }
     }
 
     /// Does with every frame of the batch what its verdict says, in order.

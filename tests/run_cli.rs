@@ -82,3 +82,29 @@ fn a_setting_of_the_policy_holds_and_an_argument_goes_before_it() {
     let said = refusal("key-override", ports, &["--json", "/nowhere/run.json"]);
     assert!(said.contains("/nowhere/run.json: cannot be"), "{said}");
 }
+
+#[test]
+fn a_box_that_cannot_start_ends_and_leaves_its_store_to_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("isp.toml");
+    let store = "[store]\npath = \"cases.redb\"\n";
+    fs::write(&file, format!("{POLICY}{store}")).expect("a file");
+    let mut command = Command::cargo_bin("lychgate").expect("the program was built");
+    let command = command.args(["run", "--access", "lo", "--uplink", "lo", "--policy"]);
+    let patience = std::time::Duration::from_secs(30);
+    let output = command.arg(&file).timeout(patience).assert().code(2);
+    let said = String::from_utf8(output.get_output().stderr.clone()).expect("text");
+    assert!(said.contains("lo cannot be both ports"), "{said}");
+    assert!(!folder.path().join("cases.redb.sock").exists());
+    lychgate::store::Store::open(&folder.path().join("cases.redb")).expect("it is free");
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_is_told_before_anything_is_attached() {
+    let store = "[store]\npath = \"/nowhere/cases.redb\"\n";
+    let said = refusal("store", store, &["--access", "lo", "--uplink", "lo"]);
+    assert!(
+        said.contains("/nowhere/cases.redb: cannot make it"),
+        "{said}"
+    );
+}

@@ -11,11 +11,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    detect::Observer,
     engine::Restrictions,
-    policy::{
-        Keeping, Policy,
-        steps::{Scope, Step},
-    },
+    policy::{Keeping, Policy, steps::Scope},
     remedy::{Case, Change, Finding, Record, Releaser, Remedy, Subscriber, Treatment},
     store::{Store, StoreError},
 };
@@ -127,6 +125,8 @@ pub struct Casebook {
     store: Store,
     remedy: Remedy,
     restrictions: Restrictions,
+    /// Judges those anew who are released.
+    observer: Option<Arc<Observer>>,
 }
 
 impl Casebook {
@@ -144,9 +144,16 @@ impl Casebook {
             store,
             remedy,
             restrictions: Restrictions::default(),
+            observer: None,
         };
         casebook.enforce();
         Ok(casebook)
+    }
+
+    /// The same casebook, whose releases this observer heeds.
+    #[must_use]
+    pub fn observed_by(self, observer: Option<Arc<Observer>>) -> Self {
+        Self { observer, ..self }
     }
 
     /// What workers go by. It follows every change.
@@ -188,10 +195,12 @@ impl Casebook {
         &mut self,
         key: IpNet,
         finding: &Finding,
-        steps: &[Step],
         now: Timestamp,
     ) -> Result<Vec<Record>, StoreError> {
         let subscriber = Subscriber::with_key(&self.policy, key);
+        let class = self.policy.class_of(key);
+        let detect = class.and_then(|class| class.detect.as_ref());
+        let steps = detect.map_or(&[][..], |detect| &detect.steps);
         let exempt = self.policy.is_exempt(key);
         let treatment = Treatment { steps, exempt };
         let change = self.remedy.found(&subscriber, finding, treatment, now);
@@ -322,6 +331,12 @@ impl Casebook {
         let mut records = Vec::new();
         for change in changes {
             records.extend(change.records.iter().cloned());
+            if !change.case.is_open()
+                && let Some(observer) = &self.observer
+                && let Some(key) = change.case.subscriber.key(&self.policy)
+            {
+                observer.rearm(key);
+            }
             self.remedy.apply(change);
         }
         self.enforce();

@@ -15,6 +15,7 @@ use std::{
     sync::{
         Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
+        mpsc::Receiver,
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -23,10 +24,15 @@ use std::{
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 
-use super::casebook::{Casebook, Reply, Request};
+use super::{
+    casebook::{Casebook, Reply, Request},
+    findings,
+};
 use crate::{
+    detect::Flag,
     policy::{Keeping, Policy},
     remedy::Record,
+    worker::monotonic,
 };
 
 /// The longest line that is read.
@@ -62,12 +68,18 @@ impl Shared {
 pub type Tell = dyn Fn(Result<&Record, &str>) + Send + Sync;
 
 impl Counter {
-    /// Opens the socket and starts the clock: what is overdue happens at once.
+    /// Opens the socket and starts the clock: what is overdue happens at once. What workers find
+    /// becomes cases, until the last of those who send it is gone: drop them before the counter.
     ///
     /// # Errors
     ///
     /// The socket can't be made.
-    pub fn open(casebook: Casebook, socket: &Path, tell: Arc<Tell>) -> anyhow::Result<Self> {
+    pub fn open(
+        casebook: Casebook,
+        socket: &Path,
+        findings: Receiver<Flag>,
+        tell: Arc<Tell>,
+    ) -> anyhow::Result<Self> {
         let listener = listen(socket)?;
         let shared = Arc::new(Shared {
             casebook: Mutex::new(casebook),
@@ -75,9 +87,11 @@ impl Counter {
             is_over: AtomicBool::new(false),
         });
         let clock = (Arc::clone(&shared), Arc::clone(&tell));
+        let desk = (Arc::clone(&shared), Arc::clone(&tell));
         let door = Arc::clone(&shared);
         let threads = vec![
             spawn("cases-clock", move || go(&clock.0, &*clock.1))?,
+            spawn("cases-findings", move || take(&desk.0, &findings, &*desk.1))?,
             spawn("cases-socket", move || serve(&door, &listener, &*tell))?,
         ];
         Ok(Self {
@@ -149,6 +163,20 @@ fn go(shared: &Shared, tell: &Tell) {
         });
         let woken = shared.changed.wait_timeout(casebook, nap);
         casebook = woken.unwrap_or_else(PoisonError::into_inner).0;
+    }
+}
+
+/// Makes cases of what workers find.
+fn take(shared: &Shared, findings: &Receiver<Flag>, tell: &Tell) {
+    for flag in findings {
+        let now = Timestamp::now();
+        let finding = findings::finding(&flag, now, monotonic());
+        let taken = shared.lock().found(flag.key, &finding, now);
+        shared.changed.notify_all();
+        match taken {
+            Ok(records) => records.iter().for_each(|record| tell(Ok(record))),
+            Err(error) => tell(Err(&format!("{}: {error}", flag.key))),
+        }
     }
 }
 

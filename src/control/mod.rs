@@ -16,6 +16,7 @@
 //! | `stall` | a queue that stops |
 //! | `cores` | which core each worker gets |
 //! | `casebook` | cases: decided, stored, then enforced |
+//! | `findings` | what detectors found, as cases know it |
 //! | `counter` | where staff ask: the control socket, or the store where no box runs |
 //! | `stats` | what happened within a second |
 //! | `summary` | what happened from start to end, for people and programs |
@@ -24,6 +25,7 @@ pub mod casebook;
 pub mod cores;
 #[cfg(unix)]
 pub mod counter;
+mod findings;
 #[cfg(feature = "xdp")]
 pub mod live;
 mod ports;

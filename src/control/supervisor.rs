@@ -24,6 +24,7 @@ use super::{
     stall::Stalls,
 };
 use crate::{
+    detect::{Flag, Observer},
     engine::{Direction, Engine, Restrictions},
     policy::{Policy, RunSettings},
     source::SourceTable,
@@ -37,6 +38,10 @@ pub struct Plan {
     pub policy: Arc<Policy>,
     /// Who is quarantined.
     pub restrictions: Restrictions,
+    /// Watches for zombies, if anybody does.
+    pub observer: Option<Arc<Observer>>,
+    /// Where it is told what detectors find.
+    pub findings: Option<Sender<Flag>>,
     /// How many workers.
     pub workers: usize,
     /// The core of each. Empty: none is pinned.
@@ -152,6 +157,10 @@ impl Supervisor {
             for index in 0..self.plan.workers {
                 let engine = Engine::new(Arc::clone(policy), Arc::clone(&sources))
                     .restricted_by(self.plan.restrictions.clone());
+                let engine = match &self.plan.observer {
+                    Some(observer) => engine.observing(Arc::clone(observer)),
+                    None => engine,
+                };
                 let report = self.report.clone();
                 let (plan, stop) = (&self.plan, &stop);
                 let body = move || employ(site, plan, index, engine, stop, &report);
@@ -202,6 +211,9 @@ fn employ(
             engine.offer_leases(leasing);
         }
         let mut worker = Worker::new(ports, engine, monotonic, plan.settings);
+        if let Some(findings) = &plan.findings {
+            worker = worker.telling(findings.clone());
+        }
         // The supervisor outlives the workers: it listens.
         let _ = report.send(Event::Opened(index, worker.published()));
         worker.run(stop).context("its ports failed")

@@ -355,6 +355,16 @@ impl Observer {
         flag
     }
 
+    /// Judges a subscriber anew, who was flagged and is released. Looks through all records: people
+    /// release, not frames.
+    pub fn rearm(&self, key: IpNet) {
+        for (record, dossier) in self.records.iter().zip(&self.dossiers) {
+            if record.life().is_flagged() && dossier.owner().0 == key {
+                record.rearm();
+            }
+        }
+    }
+
     fn flag(&self, index: usize, terms: &Terms, detector: Finding, time: u64) -> Option<Flag> {
         let record = &self.records[index];
         if !record.flag() {

@@ -76,7 +76,7 @@ impl Life {
         (self.0 >> Self::CELLS & Self::CELLS_MASK) as u32
     }
 
-    const fn is_flagged(self) -> bool {
+    pub const fn is_flagged(self) -> bool {
         self.0 & Self::FLAGGED != 0
     }
 
@@ -113,6 +113,14 @@ impl Record {
     /// Flags it; false if it was flagged before.
     pub fn flag(&self) -> bool {
         !Life(self.life.fetch_or(Life::FLAGGED, AcqRel)).is_flagged()
+    }
+
+    /// Judges anew, so that it can be flagged again. What workers count meanwhile may be lost.
+    pub fn rearm(&self) {
+        for word in [&self.trial, &self.direct, &self.submission] {
+            word.store(0, Relaxed);
+        }
+        self.life.fetch_and(!Life::FLAGGED, AcqRel);
     }
 
     pub fn trial(&self) -> super::Trial {

@@ -212,7 +212,7 @@ fn an_idle_box_takes_next_to_no_processor() {
 #[test]
 fn a_quarantine_outlives_a_kill_and_ends_when_staff_say_so() {
     let Some(place) = Place::new() else { return };
-    place.keep_cases();
+    place.keep_cases("");
     let options = [&["--steer", "mail"], &PATIENT[..]].concat();
     let attempts = |who| place.client(&["attempts", who, SERVER, "2"]).finish();
     let inline = place.start_box(&options);
@@ -233,4 +233,36 @@ fn a_quarantine_outlives_a_kill_and_ends_when_staff_say_so() {
     assert_eq!(attempts(ZOMBIE)["refused"], 2, "decided in between");
     inline.signal(Signal::TERM);
     assert!(inline.ended_well());
+}
+
+#[test]
+fn a_zombie_is_found_told_and_quarantined_until_staff_release_it() {
+    const DETECT: &str = "
+[class.residential.detect]
+volume = { attempts = 5, window = \"1h\" }
+steps = [{ step = \"notify\" }, { step = \"quarantine\" }]
+";
+    let Some(place) = Place::new() else { return };
+    place.keep_cases(DETECT);
+    let summary = format!("{}/inline-found.json", env!("CARGO_TARGET_TMPDIR"));
+    let options = [&["--steer", "mail", "--json", &summary], &PATIENT[..]].concat();
+    let inline = place.start_box(&options);
+    let business = place.client(&["mail", BUSINESS, SERVER, "20"]).finish();
+    assert_eq!(business, json!({"sent": 20}));
+    let zombie = place.client(&["attempts", ZOMBIE, SERVER, "20"]).finish();
+    assert!(zombie["connected"].as_u64() >= Some(1), "{zombie}");
+    place.await_stage(ZOMBIE, "quarantined");
+    let zombie = place.client(&["attempts", ZOMBIE, SERVER, "5"]).finish();
+    assert_eq!(zombie["refused"], 5);
+    place.staff(&["release", ZOMBIE]);
+    place.await_stage(ZOMBIE, "released");
+    assert_eq!(
+        place.subject(BUSINESS)["case"],
+        Value::Null,
+        "never suspected"
+    );
+    inline.signal(Signal::TERM);
+    assert!(inline.ended_well());
+    let summary: Value = serde_json::from_slice(&fs::read(&summary).unwrap()).unwrap();
+    assert!(summary["reasons"]["quarantined"].as_u64() >= Some(5));
 }

@@ -9,11 +9,14 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+
+/// Longer than any machine takes, and never waited for when all is well.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Residential: limited. In the policy's pool.
 pub const ZOMBIE: &str = "203.0.113.10";
@@ -239,12 +242,12 @@ impl Place {
         Inline { child }
     }
 
-    /// The box keeps cases, and there is none yet.
-    pub fn keep_cases(&self) {
+    /// The box keeps cases, and there is none yet; `more` goes into the policy.
+    pub fn keep_cases(&self, more: &str) {
         let store = self.policy.with_extension("redb");
         let _ = fs::remove_file(&store);
         let name = store.file_name().unwrap().to_str().unwrap();
-        let policy = format!("{POLICY}[store]\npath = \"{name}\"\n");
+        let policy = format!("{POLICY}{more}[store]\npath = \"{name}\"\n");
         fs::write(&self.policy, policy).unwrap();
     }
 
@@ -258,6 +261,27 @@ impl Place {
         .concat();
         let command = [&["quarantine"], &command[..]].concat();
         run(env!("CARGO_BIN_EXE_lychgate"), &command);
+    }
+
+    /// Everything that is known about a subscriber.
+    pub fn subject(&self, who: &str) -> Value {
+        let output = Command::new(env!("CARGO_BIN_EXE_lychgate"))
+            .args(["subject", who, "--json", "-p"])
+            .arg(&self.policy)
+            .output()
+            .unwrap();
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// Waits until a subscriber's case has come so far.
+    pub fn await_stage(&self, who: &str, stage: &str) {
+        let begun = Instant::now();
+        while self.subject(who)["case"]["stage"] != stage {
+            let found = self.subject(who);
+            assert!(begun.elapsed() < PATIENCE, "not {stage}: {found}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn detach(&self) {

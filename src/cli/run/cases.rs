@@ -1,22 +1,67 @@
 //! The cases of a running box: opened before anything is attached, told as they change.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, Sender},
+    },
+    thread,
+};
 
 use crate::{
     cli::quarantine,
     control::{casebook::Casebook, counter::Counter},
+    detect::{Flag, Observer},
     engine::Restrictions,
-    policy::Policy,
+    policy::{Keeping, Policy},
     remedy::Record,
 };
 
-/// The cases, if the policy says where they are kept, and who is restricted from the first frame on.
-/// They are served until what is returned is dropped.
-pub fn open(policy: &Arc<Policy>) -> anyhow::Result<(Option<Counter>, Restrictions)> {
-    let Some(keeping) = policy.keeping() else {
-        return Ok((None, Restrictions::default()));
+/// What workers need of cases. Drop it before the counter, which waits for the last finding.
+pub struct Hooks {
+    /// Who is restricted, from the first frame on.
+    pub restrictions: Restrictions,
+    /// Watches for zombies, if a class asks for it.
+    pub observer: Option<Arc<Observer>>,
+    /// Where workers tell what it finds.
+    pub findings: Sender<Flag>,
+}
+
+/// Opens the store and the control socket, if the policy says where cases are kept. They are served
+/// until the counter is dropped.
+pub fn open(policy: &Arc<Policy>) -> anyhow::Result<(Option<Counter>, Hooks)> {
+    let observer = policy
+        .detects()
+        .then(|| Arc::new(Observer::new(policy.observed())));
+    let (findings, found) = mpsc::channel();
+    let (counter, restrictions) = match policy.keeping() {
+        Some(keeping) => {
+            let (counter, restrictions) = keep(policy, keeping, observer.clone(), found)?;
+            (Some(counter), restrictions)
+        }
+        None => {
+            if observer.is_some() {
+                println!("cases: none are kept: zombies are told, and that is all; add [store]");
+                thread::spawn(move || found.iter().for_each(|flag| tell_flag(&flag)));
+            }
+            (None, Restrictions::default())
+        }
     };
-    let casebook = Casebook::open(Arc::clone(policy), keeping)?;
+    let hooks = Hooks {
+        restrictions,
+        observer,
+        findings,
+    };
+    Ok((counter, hooks))
+}
+
+fn keep(
+    policy: &Arc<Policy>,
+    keeping: &Keeping,
+    observer: Option<Arc<Observer>>,
+    found: Receiver<Flag>,
+) -> anyhow::Result<(Counter, Restrictions)> {
+    let casebook = Casebook::open(Arc::clone(policy), keeping)?.observed_by(observer);
     let restrictions = casebook.restrictions();
     println!(
         "cases: {} open, {} quarantined ({})",
@@ -29,8 +74,18 @@ pub fn open(policy: &Arc<Policy>) -> anyhow::Result<(Option<Counter>, Restrictio
             "lychgate: {subscriber} is quarantined but not in the policy: nothing is enforced"
         );
     }
-    let counter = Counter::open(casebook, &keeping.socket, Arc::new(tell))?;
-    Ok((Some(counter), restrictions))
+    let counter = Counter::open(casebook, &keeping.socket, found, Arc::new(tell))?;
+    Ok((counter, restrictions))
+}
+
+fn tell_flag(flag: &Flag) {
+    println!(
+        "{}: suspected by detector {}: {} attempts, {} destinations",
+        flag.key,
+        flag.detector.name(),
+        flag.attempts,
+        flag.destinations
+    );
 }
 
 fn tell(said: Result<&Record, &str>) {

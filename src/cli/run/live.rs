@@ -18,7 +18,10 @@ use signal_hook::{
     low_level::signal_name,
 };
 
-use super::{DetachArgs, PortArgs, RunArgs, cases};
+use super::{
+    DetachArgs, PortArgs, RunArgs,
+    cases::{self, Hooks},
+};
 use crate::{
     cli::{create, load_policy},
     control::{
@@ -27,7 +30,6 @@ use crate::{
         preflight::{self, Inspection, Report, Severity, Wanted},
         watch::Watch,
     },
-    engine::Restrictions,
     io::{
         Side,
         afxdp::{self, BusyPoll, Fail, Interface, Mode, Options, PIN_ROOT},
@@ -54,13 +56,13 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     // Before anything is attached, so that a wrong path costs nothing.
     let json = asked.json.as_deref().map(create).transpose()?;
     // Served until the end.
-    let (_cases, restrictions) = cases::open(&policy)?;
+    let (_cases, hooks) = cases::open(&policy)?;
     let names = names.each_ref().map(String::as_str);
     let mut inspection = preflight::inspect(names, wanted(&asked), Path::new(PIN_ROOT))?;
     accept(&inspection.report)?;
     inspection.repair();
     tell_findings(&inspection.report)?;
-    let summary = join(&asked, &policy, restrictions, &inspection).inspect_err(|_| {
+    let summary = join(&asked, &policy, hooks, &inspection).inspect_err(|_| {
         for error in inspection.undo() {
             eprintln!("lychgate: {error}");
         }
@@ -76,7 +78,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 fn join(
     asked: &RunSettings,
     policy: &Arc<Policy>,
-    restrictions: Restrictions,
+    hooks: Hooks,
     inspection: &Inspection,
 ) -> anyhow::Result<Option<Summary>> {
     let pin_root = Path::new(PIN_ROOT);
@@ -102,7 +104,9 @@ fn join(
     let workers = workers(asked.workers, &live)?;
     let supervisor = Supervisor::new(Plan {
         policy: Arc::clone(policy),
-        restrictions,
+        restrictions: hooks.restrictions,
+        observer: hooks.observer,
+        findings: Some(hooks.findings),
         workers,
         cores: cores_of(&asked.cores, workers, &inspection.interfaces)?,
         settings: settings(asked),

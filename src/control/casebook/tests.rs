@@ -1,16 +1,19 @@
 //! Decided, stored, enforced: in this order, and again after a restart.
 
 use super::*;
-use crate::{
-    policy::steps::{EXPIRES_DEFAULT, StepAction},
-    remedy::Act,
-};
+use crate::remedy::Act;
 
 const POLICY: &str = r#"
 [class.residential]
 smtp = { limit = { connections = 10, window = "10s" } }
+[class.residential.detect]
+outcomes = { theta0 = 0.2, theta1 = 0.9 }
+steps = [{ step = "notify" }, { step = "quarantine", for = "1h", scope = "mail", expires = "30d" }]
 [class.mta]
 smtp = "allow"
+[class.mta.detect]
+outcomes = { theta0 = 0.2, theta1 = 0.9 }
+steps = [{ step = "quarantine" }]
 [[pool]]
 prefix = "203.0.113.0/24"
 class = "residential"
@@ -30,20 +33,6 @@ automatic = false
 prefixes = ["203.0.113.25/32"]
 class = "mta"
 "#;
-
-const STEPS: [Step; 2] = [
-    Step {
-        action: StepAction::Notify,
-        grace: Duration::ZERO,
-    },
-    Step {
-        action: StepAction::Quarantine {
-            scope: Scope::Mail,
-            expires: EXPIRES_DEFAULT,
-        },
-        grace: Duration::from_secs(3_600),
-    },
-];
 
 fn policy(text: &str) -> Arc<Policy> {
     let (policy, _) = Policy::from_toml("test.toml", text).expect("a valid policy");
@@ -109,7 +98,7 @@ fn a_finding_becomes_a_quarantine_that_outlives_the_program() {
     let mut casebook = Casebook::open(Arc::clone(&policy), &keeping).expect("a store");
     let restrictions = casebook.restrictions();
     let zombie = key("203.0.113.66/32");
-    let records = casebook.found(zombie, &finding(0), &STEPS, at(0));
+    let records = casebook.found(zombie, &finding(0), at(0));
     let acts: Vec<_> = records.expect("stored").iter().map(|r| r.act).collect();
     assert_eq!(acts, [Act::Suspected, Act::Notified]);
     assert!(restrictions.is_empty());
@@ -227,7 +216,7 @@ fn mail_servers_and_who_opted_out_get_no_step_by_itself() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut casebook = Casebook::open(policy(POLICY), &keeping(&folder)).expect("a store");
     for exempt in ["203.0.113.31/32", "203.0.113.25/32"] {
-        let records = casebook.found(key(exempt), &finding(0), &STEPS, at(0));
+        let records = casebook.found(key(exempt), &finding(0), at(0));
         let acts: Vec<_> = records.expect("stored").iter().map(|r| r.act).collect();
         assert_eq!(acts, [Act::Suspected], "{exempt}");
     }

@@ -1,12 +1,16 @@
 //! The socket, as callers meet it.
 
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc;
 
 use super::*;
+use crate::detect::{Evidence, Finding as Detector};
 
 const POLICY: &str = r#"
 [class.residential]
 smtp = "block"
+[class.residential.detect]
+volume = { attempts = 5, window = "1h" }
+steps = [{ step = "notify" }, { step = "quarantine" }]
 [[pool]]
 prefix = "203.0.113.0/24"
 class = "residential"
@@ -25,6 +29,10 @@ fn policy(folder: &tempfile::TempDir) -> Arc<Policy> {
 
 /// A running box's counter, and what it tells.
 fn open(policy: &Arc<Policy>) -> (Counter, Receiver<String>) {
+    open_with(policy, mpsc::channel().1)
+}
+
+fn open_with(policy: &Arc<Policy>, findings: Receiver<Flag>) -> (Counter, Receiver<String>) {
     let keeping = policy.keeping().expect("a store");
     let casebook = Casebook::open(Arc::clone(policy), keeping).expect("a store");
     let (say, said) = mpsc::channel();
@@ -37,7 +45,7 @@ fn open(policy: &Arc<Policy>) -> (Counter, Receiver<String>) {
         // Nobody listens at the end of a test.
         let _ = say.lock().expect("no panic").send(text);
     };
-    let counter = Counter::open(casebook, &keeping.socket, Arc::new(tell));
+    let counter = Counter::open(casebook, &keeping.socket, findings, Arc::new(tell));
     (counter.expect("a socket"), said)
 }
 
@@ -135,4 +143,28 @@ fn a_caller_who_says_nothing_holds_nobody_up_for_ever() {
     let socket = &policy.keeping().expect("a store").socket;
     let _silent = UnixStream::connect(socket).expect("the socket");
     assert_eq!(open_cases(&policy), 0);
+}
+
+#[test]
+fn what_a_worker_finds_becomes_a_case_and_follows_the_steps() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let policy = policy(&folder);
+    let (find, findings) = mpsc::channel();
+    let (counter, said) = open_with(&policy, findings);
+    let flag = Flag {
+        key: "203.0.113.66/32".parse().expect("a prefix"),
+        class: 0,
+        detector: Detector::Volume,
+        time: monotonic(),
+        attempts: 6,
+        destinations: 6,
+        evidence: Evidence::default(),
+    };
+    find.send(flag).expect("the counter listens");
+    for expected in ["suspected", "notified", "quarantined"] {
+        assert_eq!(said.recv_timeout(PATIENT).as_deref(), Ok(expected));
+    }
+    assert_eq!(open_cases(&policy), 1);
+    drop(find);
+    drop(counter);
 }

@@ -62,6 +62,8 @@ fn plan(workers: usize) -> Plan {
     Plan {
         policy: Arc::new(policy),
         restrictions: Restrictions::default(),
+        observer: None,
+        findings: None,
         workers,
         cores: vec![],
         settings: Settings::default(),

@@ -55,6 +55,24 @@ fn a_source_that_nobody_answers_is_flagged_when_silence_is_due() {
 }
 
 #[test]
+fn who_is_released_and_goes_on_is_flagged_again() {
+    let observer = Observer::new(64);
+    let zombie = |begin: u64| {
+        for n in 0..7 {
+            let at = begin * S + n * 10 * S;
+            observer.attempt(&terms(), &attempt(1, begin + n), at);
+        }
+        settled(&observer, begin * S + 1000 * S).len()
+    };
+    assert_eq!(zombie(1000), 1);
+    assert_eq!(zombie(3000), 0, "once");
+    observer.rearm(key(2));
+    assert_eq!(zombie(5000), 0, "somebody else was released");
+    observer.rearm(key(1));
+    assert_eq!(zombie(7000), 1);
+}
+
+#[test]
 fn answers_and_resets_find_their_attempts_once() {
     let observer = Observer::new(64);
     let class = |_| Some(terms());
