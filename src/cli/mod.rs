@@ -12,6 +12,7 @@ mod disclose;
 mod explain;
 mod import;
 mod manual;
+mod preflight;
 mod quarantine;
 mod replay;
 mod run;
@@ -66,6 +67,7 @@ struct Cli {
 enum Command {
     Run(run::RunArgs),
     Detach(run::DetachArgs),
+    Preflight(preflight::PreflightArgs),
     Blast(blast::BlastArgs),
     Sink(sink::SinkArgs),
     Check(check::CheckArgs),
@@ -87,6 +89,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(args),
         Command::Detach(args) => run::detach(args),
+        Command::Preflight(args) => preflight::run(args),
         Command::Blast(args) => blast::run(args),
         Command::Sink(args) => sink::run(args),
         Command::Check(args) => check::run(args),

@@ -19,6 +19,8 @@ mod live;
 
 #[cfg(feature = "xdp")]
 pub use live::{detach, run};
+#[cfg(feature = "xdp")]
+pub(super) use live::{interfaces, wanted};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,8 +35,11 @@ The first SIGTERM or SIGINT drains the workers, a second one ends the process at
 frames go on crossing in the kernel, unjudged, until the next `lychgate run` takes over or
 `lychgate detach` takes everything off (--at-exit detach does so at once).
 
-Exit status: 0 stopped when asked to; 1 a worker failed, or a frame was lost by a bug; 2 arguments,
-policy or interfaces cannot be used.";
+Before it starts, it looks at the interfaces (as `lychgate preflight` does), puts right what can be and
+waits for links that are down. What it put right stays as long as its kernel program does.
+
+Exit status: 0 stopped when asked to; 1 a worker failed, a port was removed, or a frame was lost by a
+bug; 2 arguments, policy or interfaces cannot be used.";
 
 /// Join two interfaces, forward every frame between them, and police mail on the way.
 ///
@@ -90,7 +95,8 @@ pub struct RunArgs {
     tuning: TuningArgs,
 }
 
-/// Take Lychgate's kernel program off the interfaces: no frame crosses any more.
+/// Take Lychgate's kernel program off the interfaces: no frame crosses any more. What was put right on
+/// them is put back.
 #[derive(Args, Debug)]
 pub struct DetachArgs {
     /// The interface towards the subscribers
@@ -103,7 +109,7 @@ pub struct DetachArgs {
 }
 
 #[derive(Args, Debug)]
-struct PortArgs {
+pub(super) struct PortArgs {
     /// The interface towards the subscribers, if not as the policy names it
     #[arg(long, value_name = "IF")]
     access: Option<String>,
@@ -204,7 +210,7 @@ impl RunArgs {
 }
 
 /// Takes one of a setting's words.
-fn word<T: Word>() -> impl TypedValueParser<Value = T> {
+pub(super) fn word<T: Word>() -> impl TypedValueParser<Value = T> {
     let names = T::WORDS.iter().map(|(name, _)| *name);
     PossibleValuesParser::new(names).try_map(|given| {
         let found = T::WORDS.iter().find(|(name, _)| *name == given);
@@ -213,7 +219,7 @@ fn word<T: Word>() -> impl TypedValueParser<Value = T> {
 }
 
 /// Takes a number within a setting's bounds.
-fn number(bounds: policy::Bounds) -> impl Fn(&str) -> Result<u32, String> + Clone {
+pub(super) fn number(bounds: policy::Bounds) -> impl Fn(&str) -> Result<u32, String> + Clone {
     move |text| bounds.parse(text)
 }
 

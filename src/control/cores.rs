@@ -77,7 +77,7 @@ fn choose_from(workers: usize, available: &[usize], near: &[usize]) -> anyhow::R
 }
 
 /// The cores that this process may use, in order.
-fn available() -> anyhow::Result<Vec<usize>> {
+pub(super) fn available() -> anyhow::Result<Vec<usize>> {
     let cores =
         core_affinity::get_core_ids().context("the kernel does not tell which cores there are")?;
     let mut cores: Vec<_> = cores.into_iter().map(|core| core.id).collect();
@@ -91,7 +91,7 @@ fn near(interface: &Path) -> Option<Vec<usize>> {
 }
 
 /// Reads a list as the kernel writes it, `0-3,8-11`.
-fn parse(list: &str) -> Option<Vec<usize>> {
+pub(super) fn parse(list: &str) -> Option<Vec<usize>> {
     let mut cores = Vec::new();
     for range in list.trim().split(',').filter(|range| !range.is_empty()) {
         let (first, last) = range.split_once('-').unwrap_or((range, range));

@@ -6,20 +6,20 @@
 //! the kernel again, until [`Live::detach`] or `lychgate detach` takes the program off.
 
 use std::{
+    collections::BTreeMap,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use anyhow::bail;
-
-use super::{KernelFate, KernelRow, Site};
+use super::{KernelFate, KernelRow, Obtained, ObtainedPort, ObtainedQueue, ObtainedSocket, Site};
 use crate::{
     engine::{Lease, Leasing, Reason},
     io::{
         Side,
         afxdp::{
-            self, AttachMode, Attachment, Fate, Interface, LeaseOptions, Options, QueuePair,
-            Settings, Steering,
+            self, AttachMode, Attachment, Deferral, Fate, Interface, LeaseOptions, Options,
+            QueuePair, Settings, SocketObtained, Steering,
         },
     },
     policy::{ClassId, Policy, Steer},
@@ -43,8 +43,8 @@ const fn resolve(steer: Steer, is_zero_copy: bool) -> afxdp::Steer {
 /// What to open, and how.
 #[derive(Clone, Debug)]
 pub struct Config<'a> {
-    /// Names of the interfaces: access, uplink.
-    pub interfaces: [&'a str; 2],
+    /// The interfaces: access, uplink; [`super::preflight`] found them fit.
+    pub interfaces: [Interface; 2],
     /// Which frames come to user space.
     pub steer: Steer,
     /// What the kernel program goes by; what it says of steering does not count.
@@ -55,15 +55,6 @@ pub struct Config<'a> {
     pub policy: &'a Policy,
     /// Where the kernel program's links are pinned.
     pub pin_root: &'a Path,
-}
-
-/// What the kernel gave, which may be less than was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Obtained {
-    /// The queue of both interfaces.
-    pub queue: u32,
-    /// Whether frames get into memory and out of it without copying: access, uplink.
-    pub is_zero_copy: [bool; 2],
 }
 
 /// A box in the wire.
@@ -78,7 +69,10 @@ pub struct Live {
     settings: Settings,
     options: Options,
     queues: u32,
-    obtained: Mutex<Vec<Obtained>>,
+    /// By queue, as workers open them: what their sockets got.
+    opened: Mutex<BTreeMap<u32, [SocketObtained; 2]>>,
+    /// With busy polling, of each interface.
+    deferrals: Mutex<Vec<Deferral>>,
 }
 
 impl Live {
@@ -88,14 +82,8 @@ impl Live {
     ///
     /// An interface is not there, or not fit, or not free; or the kernel refuses.
     pub fn open(config: &Config<'_>) -> anyhow::Result<Self> {
-        let [access, uplink] = config.interfaces;
-        if access == uplink {
-            bail!(
-                "{access} cannot be both ports: name the interface towards the subscribers as access, the one towards the internet as uplink"
-            );
-        }
-        let interfaces = [Interface::by_name(access)?, Interface::by_name(uplink)?];
-        let queues = common_queues(&interfaces)?;
+        let interfaces = config.interfaces.clone();
+        let queues = interfaces[0].queues()?;
         let settings = Settings {
             steer: resolve(config.steer, false),
             ..config.settings
@@ -108,6 +96,14 @@ impl Live {
         let attach =
             |side: Side| afxdp::attach(&steering, side, &interfaces[side.index()], config.pin_root);
         let attachments = [attach(Side::Access)?, attach(Side::Uplink)?];
+        let busy_poll = config.options.busy_poll.iter();
+        let defer = |busy_poll| {
+            let begun = interfaces
+                .iter()
+                .map(|port| Deferral::begin(port, busy_poll));
+            begun.collect::<afxdp::Result<Vec<_>>>()
+        };
+        let deferrals = busy_poll.map(defer).collect::<afxdp::Result<Vec<_>>>()?;
         Ok(Self {
             attachments,
             interfaces,
@@ -118,7 +114,8 @@ impl Live {
             settings,
             options: config.options,
             queues,
-            obtained: Mutex::default(),
+            opened: Mutex::default(),
+            deferrals: Mutex::new(deferrals.into_iter().flatten().collect()),
         })
     }
 
@@ -128,22 +125,44 @@ impl Live {
         self.queues
     }
 
-    /// What each worker's sockets got, by queue.
-    #[must_use]
-    pub fn obtained(&self) -> Vec<Obtained> {
-        let mut obtained = self.lock().clone();
-        obtained.sort_unstable_by_key(|obtained| obtained.queue);
-        obtained
+    /// Which frames come to user space, as far as that can be known: when every worker has its
+    /// ports.
+    fn steer(&self) -> afxdp::Steer {
+        let opened = lock(&self.opened);
+        let is_zero_copy = opened.values().flatten().all(|socket| socket.zero_copy);
+        resolve(self.steer, is_zero_copy && !opened.is_empty())
     }
 
-    /// Which frames come to user space, now that every worker has its ports.
+    /// Why the kernel program does not run natively on access and uplink, where it does not.
     #[must_use]
-    pub fn steer(&self) -> afxdp::Steer {
-        let is_zero_copy = self.lock().iter().all(|one| one.is_zero_copy == [true; 2]);
-        resolve(self.steer, is_zero_copy)
+    pub fn why_generic(&self) -> [Option<&str>; 2] {
+        self.attachments
+            .each_ref()
+            .map(|attachment| attachment.why_generic.as_deref())
     }
 
-    /// How the kernel program runs on a port, and whatever an operator should know of it.
+    fn obtained_port(&self, side: Side) -> ObtainedPort {
+        let attachment = &self.attachments[side.index()];
+        let mut deferrals = lock(&self.deferrals);
+        let deferral = deferrals.get_mut(side.index());
+        // What cannot be read is not told: the interface is gone.
+        let deferred = deferral.and_then(|deferral| deferral.obtained().ok());
+        ObtainedPort {
+            port: side.name(),
+            interface: self.interfaces[side.index()].name().to_owned(),
+            queues: self.queues,
+            xdp: match attachment.mode {
+                AttachMode::Native => "native",
+                AttachMode::Generic => "generic",
+            },
+            why_generic: attachment.why_generic.clone(),
+            taken_over: attachment.taken_over,
+            defer_irqs: deferred.map(|(polls, _)| polls),
+            flush_timeout: deferred.map(|(_, timeout)| micros(timeout)),
+        }
+    }
+
+    /// How the kernel program hangs on a port, and why no better way could be had.
     #[must_use]
     pub fn attachment(&self, side: Side) -> (&'static str, Option<&str>) {
         let attachment = &self.attachments[side.index()];
@@ -164,14 +183,31 @@ impl Live {
     pub fn detach(self, pin_root: &Path) -> anyhow::Result<()> {
         // The claims go first: detaching claims the interfaces itself.
         drop(self.attachments);
-        for interface in &self.interfaces {
-            afxdp::detach(interface, pin_root)?;
-        }
+        // Both, whatever becomes of the first.
+        let [access, uplink] = &self.interfaces;
+        let access = afxdp::detach(access, pin_root);
+        let uplink = afxdp::detach(uplink, pin_root);
+        access.and(uplink)?;
         Ok(())
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Obtained>> {
-        self.obtained.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn obtained_socket(socket: SocketObtained) -> ObtainedSocket {
+    ObtainedSocket {
+        mode: if socket.zero_copy {
+            "zero-copy"
+        } else {
+            "copy"
+        },
+        busy_poll: socket.busy_poll.map(micros),
     }
 }
 
@@ -185,22 +221,6 @@ fn lease_options(policy: &Policy) -> LeaseOptions {
     }
 }
 
-/// How many queues both interfaces have: a worker has the same one of each, so that a flow's frames
-/// stay in order.
-fn common_queues(interfaces: &[Interface; 2]) -> anyhow::Result<u32> {
-    let [access, uplink] = interfaces;
-    let (ours, theirs) = (access.queues()?, uplink.queues()?);
-    if ours != theirs {
-        let fewer = ours.min(theirs);
-        let larger = if ours > theirs { access } else { uplink };
-        bail!(
-            "{access} has {ours} queues and {uplink} has {theirs}: a worker needs the same queue of both\nremedy: ethtool -L {} combined {fewer}",
-            larger.name()
-        );
-    }
-    Ok(ours)
-}
-
 impl Site for Live {
     type Ports = QueuePair;
 
@@ -209,10 +229,7 @@ impl Site for Live {
         let heartbeat = self.steering.heartbeat(queue)?;
         let interfaces = [&self.interfaces[0], &self.interfaces[1]];
         let mut pair = QueuePair::open(&self.options, interfaces, queue, heartbeat)?;
-        self.lock().push(Obtained {
-            queue,
-            is_zero_copy: Side::BOTH.map(|side| pair.is_zero_copy(side)),
-        });
+        lock(&self.opened).insert(queue, Side::BOTH.map(|side| pair.obtained(side)));
         pair.serve(&self.steering)?;
         Ok(pair)
     }
@@ -223,6 +240,31 @@ impl Site for Live {
             ..self.settings
         };
         Ok(self.steering.set(&settings)?)
+    }
+
+    fn obtained(&self) -> Obtained {
+        let opened = lock(&self.opened).clone();
+        let queue = |(queue, sockets): (u32, [SocketObtained; 2])| {
+            let [access, uplink] = sockets.map(obtained_socket);
+            ObtainedQueue {
+                queue,
+                core: None,
+                frames: self.options.frames(),
+                frame_size: self.options.frame_size,
+                huge_pages: self.options.huge_pages,
+                ring: self.options.ring_size,
+                access,
+                uplink,
+            }
+        };
+        Obtained {
+            ports: Side::BOTH.map(|side| self.obtained_port(side)).to_vec(),
+            steer: Some(match self.steer() {
+                afxdp::Steer::All => "all",
+                afxdp::Steer::Mail => "mail",
+            }),
+            queues: opened.into_iter().map(queue).collect(),
+        }
     }
 
     fn leasing(&self) -> Option<Leasing> {
@@ -252,7 +294,8 @@ impl Site for Live {
             name: fate.name(),
             fate: match fate {
                 Fate::ToWorker => KernelFate::ToWorker,
-                Fate::Harmless | Fate::BypassNoSocket | Fate::BypassStale => KernelFate::Crossed,
+                Fate::Harmless => KernelFate::Harmless,
+                Fate::BypassNoSocket | Fate::BypassStale => KernelFate::Bypassed,
                 Fate::Leased => KernelFate::Refused,
                 Fate::ClosedNoSocket | Fate::ClosedStale | Fate::NoPort => KernelFate::Dropped,
             },

@@ -10,6 +10,10 @@
 //! | `supervisor` | threads: start, watch, stop |
 //! | `site` | what the workers stand on: ports, and what the kernel does without them |
 //! | `live` | the site that is a box in the wire: interfaces, kernel program, sockets |
+//! | `preflight` | what is looked at before frames cross, and what is put right |
+//! | `ports` | what becomes of the ports under way |
+//! | `watch` | sees it |
+//! | `stall` | a queue that stops |
 //! | `cores` | which core each worker gets |
 //! | `casebook` | cases: decided, stored, then enforced |
 //! | `counter` | where staff ask: the control socket, or the store where no box runs |
@@ -22,12 +26,22 @@ pub mod cores;
 pub mod counter;
 #[cfg(feature = "xdp")]
 pub mod live;
+mod ports;
+#[cfg(feature = "xdp")]
+pub mod preflight;
 mod site;
+mod stall;
 mod stats;
 mod summary;
 mod supervisor;
+#[cfg(feature = "xdp")]
+pub mod watch;
 
-pub use site::{KernelFate, KernelRow, Site};
+pub use ports::{PortChange, PortCounts, PortEvent, PortState};
+pub use site::{
+    KernelFate, KernelRow, Obtained, ObtainedPort, ObtainedQueue, ObtainedSocket, Site,
+};
+pub use stall::{Stall, StallEvent};
 pub use stats::{Drops, Rates, Sample};
 pub use summary::Summary;
-pub use supervisor::{Notice, Plan, Stopper, Supervisor};
+pub use supervisor::{Notice, Plan, PortReporter, Stopper, Supervisor};

@@ -83,8 +83,10 @@ pub struct Pace {
     pub frames: f64,
     /// Bits of these frames, without preamble and check sequence.
     pub bits: f64,
-    /// Frames that crossed in the kernel.
+    /// Frames that crossed in the kernel, being harmless.
     pub in_kernel: f64,
+    /// Frames that bypassed their worker, unjudged.
+    pub bypassed: f64,
 }
 
 /// What happened between two samples.
@@ -113,10 +115,13 @@ impl Rates {
             let index = direction as usize;
             let received = |sample: &Sample| sample.workers.directions[index].received;
             let (now, before) = (received(later), received(earlier));
+            let in_kernel =
+                |fate| per_second(of_fate(later, fate, index), of_fate(earlier, fate, index));
             Pace {
                 frames: per_second(now.frames, before.frames),
                 bits: 8.0 * per_second(now.octets, before.octets),
-                in_kernel: per_second(crossed(later, index), crossed(earlier, index)),
+                in_kernel: in_kernel(KernelFate::Harmless),
+                bypassed: in_kernel(KernelFate::Bypassed),
             }
         };
         let total = |sample: &Sample, of: fn(&crate::worker::DirectionCounts) -> u64| -> u64 {
@@ -133,28 +138,28 @@ impl Rates {
     }
 }
 
-/// Frames of a direction that crossed in the kernel.
-fn crossed(sample: &Sample, index: usize) -> u64 {
-    let rows = sample.kernel.iter();
-    let crossed = rows.filter(|row| row.fate == KernelFate::Crossed);
-    crossed.map(|row| row.frames[index]).sum()
+/// Frames of a direction that had a fate in the kernel.
+fn of_fate(sample: &Sample, fate: KernelFate, index: usize) -> u64 {
+    let rows = sample.kernel.iter().filter(|row| row.fate == fate);
+    rows.map(|row| row.frames[index]).sum()
 }
 
 impl fmt::Display for Rates {
     /// One line, such as
-    /// `out 51,200 f/s 145 Mbit/s  in 48,000 f/s 320 Mbit/s  kernel 0 f/s  forwarded 99,100  dropped 100 (limit_exceeded 100)  resets sent 0`.
+    /// `out 51,200 f/s 145 Mbit/s  in 48,000 f/s 320 Mbit/s  kernel 0 f/s  bypassed 0 f/s  forwarded 99,100  dropped 100 (limit_exceeded 100)  resets sent 0`.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, pace) in ["out", "in"].into_iter().zip(&self.directions) {
             let frames = thousands(pace.frames.round() as u64);
             write!(out, "{name} {frames} f/s {}  ", bit_rate(pace.bits))?;
         }
         let [there, back] = self.directions;
-        let in_kernel = (there.in_kernel + back.in_kernel).round() as u64;
+        let rounded = |rate: f64| thousands(rate.round() as u64);
+        let in_kernel = rounded(there.in_kernel + back.in_kernel);
+        let bypassed = rounded(there.bypassed + back.bypassed);
         let forwarded = thousands(self.forwarded);
         write!(
             out,
-            "kernel {} f/s  forwarded {forwarded}  ",
-            thousands(in_kernel)
+            "kernel {in_kernel} f/s  bypassed {bypassed} f/s  forwarded {forwarded}  "
         )?;
         let dropped: u64 = self.drops.iter().map(|(_, frames)| frames).sum();
         write!(out, "dropped {}", thousands(dropped))?;
@@ -223,11 +228,18 @@ capacity = 16
         Sample {
             at,
             workers: Snapshot::new(2),
-            kernel: vec![KernelRow {
-                name: "harmless",
-                fate: KernelFate::Crossed,
-                frames: [5, 5],
-            }],
+            kernel: vec![
+                KernelRow {
+                    name: "harmless",
+                    fate: KernelFate::Harmless,
+                    frames: [5, 5],
+                },
+                KernelRow {
+                    name: "bypass_stale",
+                    fate: KernelFate::Bypassed,
+                    frames: [0, 0],
+                },
+            ],
         }
     }
 
@@ -245,11 +257,12 @@ capacity = 16
         back.forwarded.frames = 8;
         back.reset = 2;
         later.kernel[0].frames = [1005, 5];
+        later.kernel[1].frames = [0, 40];
         let rates = Rates::between(&earlier, &later, &policy);
         assert_eq!(
             rates.to_string(),
             "out 1,000,000 f/s 1.00 Gbit/s  in 5 f/s 0 bit/s  kernel 500 f/s  \
-             forwarded 1,999,008  dropped 1,000 (tx_full 1,000)  resets sent 2"
+             bypassed 20 f/s  forwarded 1,999,008  dropped 1,000 (tx_full 1,000)  resets sent 2"
         );
     }
 

@@ -10,12 +10,13 @@ use std::{
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::{Drops, KernelFate, Sample};
+use super::{Drops, KernelFate, Obtained, PortCounts, Sample};
 use crate::{
     engine::{Direction, Reason},
-    policy::Policy,
+    io::Side,
+    policy::{Policy, RunSettings},
     report::words::{self, counted, thousands},
-    worker::{DirectionCounts, Flow},
+    worker::{self, DirectionCounts, Flow, Snapshot},
 };
 
 /// Name and version of the document. Fields may be added to a version, never removed or redefined.
@@ -26,23 +27,34 @@ pub const SCHEMA: &str = "lychgate.run/1";
 pub struct Summary {
     /// What judged the frames.
     pub policy: Arc<Policy>,
+    /// What the user asked for.
+    pub asked: RunSettings,
+    /// What was obtained.
+    pub obtained: Obtained,
     /// How many workers there were.
     pub workers: usize,
     /// From start to end.
     pub span: Duration,
     /// All that was counted. Of a worker that panicked, what it had published last.
     pub sample: Sample,
+    /// The same of each worker.
+    pub by_worker: Vec<Snapshot>,
     /// Why it was stopped, if somebody asked.
     pub stopped_by: Option<String>,
     /// The workers that ended before they were asked to, and why.
     pub failures: Vec<(usize, anyhow::Error)>,
+    /// How often the ports changed: access, uplink.
+    pub ports: [PortCounts; 2],
+    /// The interfaces that were removed.
+    pub lost: Vec<String>,
 }
 
 impl Summary {
-    /// Whether all went as it should: no worker failed, no frame was lost or doubled.
+    /// Whether all went as it should: no worker failed, no port was removed, no frame was lost or
+    /// doubled.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.failures.is_empty() && self.sample.workers.breaches == 0
+        self.failures.is_empty() && self.lost.is_empty() && self.sample.workers.breaches == 0
     }
 
     /// Writes it for people.
@@ -88,6 +100,18 @@ impl Summary {
                 out,
                 "BUG       {ticks} found a frame lost or doubled: please report it"
             )?;
+        }
+        for (side, counts) in Side::BOTH.into_iter().zip(&self.ports) {
+            if *counts != PortCounts::default() {
+                writeln!(
+                    out,
+                    "port      {side}: link down {}, up {}, other changes {}",
+                    counts.downs, counts.ups, counts.others
+                )?;
+            }
+        }
+        for interface in &self.lost {
+            writeln!(out, "FAILED    interface {interface} was removed")?;
         }
         for (worker, error) in &self.failures {
             writeln!(out, "FAILED    worker {worker}: {error:#}")?;
@@ -142,14 +166,29 @@ fn write_histogram(
 struct Document<'a> {
     schema: &'static str,
     workers: usize,
+    asked: &'a RunSettings,
+    obtained: &'a Obtained,
     duration_ns: u64,
     stopped_by: Option<&'a str>,
     failures: Vec<Failure>,
+    ports: Ports,
+    lost: &'a [String],
     directions: Directions,
     reasons: BTreeMap<&'static str, u64>,
     counters: Vec<Counter<'a>>,
     drops: BTreeMap<&'static str, u64>,
     kernel: BTreeMap<&'static str, Pair>,
+    breaches: u64,
+    histograms: Histograms,
+    by_worker: Vec<OfWorker>,
+}
+
+/// What one worker did.
+#[derive(Serialize)]
+struct OfWorker {
+    directions: Directions,
+    rounds: u64,
+    sleeps: u64,
     breaches: u64,
     histograms: Histograms,
 }
@@ -158,6 +197,29 @@ struct Document<'a> {
 struct Failure {
     worker: usize,
     error: String,
+}
+
+#[derive(Serialize)]
+struct Ports {
+    access: Changes,
+    uplink: Changes,
+}
+
+#[derive(Serialize)]
+struct Changes {
+    link_down: u64,
+    link_up: u64,
+    other: u64,
+}
+
+impl From<PortCounts> for Changes {
+    fn from(counts: PortCounts) -> Self {
+        Self {
+            link_down: counts.downs,
+            link_up: counts.ups,
+            other: counts.others,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -226,8 +288,6 @@ struct Percentile {
 impl<'a> From<&'a Summary> for Document<'a> {
     fn from(summary: &'a Summary) -> Self {
         let workers = &summary.sample.workers;
-        let [outbound, inbound] =
-            [0, 1].map(|index| Carried::new(workers.directions[index], workers.missed[index]));
         let class = |class| summary.policy.class(class).name.as_str();
         let counter =
             |(reason, direction, id, frames): (Reason, Direction, Option<_>, _)| Counter {
@@ -248,10 +308,17 @@ impl<'a> From<&'a Summary> for Document<'a> {
         Self {
             schema: SCHEMA,
             workers: summary.workers,
+            asked: &summary.asked,
+            obtained: &summary.obtained,
             duration_ns: u64::try_from(summary.span.as_nanos()).unwrap_or(u64::MAX),
             stopped_by: summary.stopped_by.as_deref(),
             failures: summary.failures.iter().map(failure).collect(),
-            directions: Directions { outbound, inbound },
+            ports: Ports {
+                access: summary.ports[0].into(),
+                uplink: summary.ports[1].into(),
+            },
+            lost: &summary.lost,
+            directions: Directions::from(workers),
             reasons: Reason::ALL.iter().map(of_reason).collect(),
             counters: workers.verdicts.iter().map(counter).collect(),
             drops: Drops::until(&summary.sample, &summary.policy)
@@ -260,11 +327,38 @@ impl<'a> From<&'a Summary> for Document<'a> {
                 .collect(),
             kernel: kernel.collect(),
             breaches: workers.breaches,
-            histograms: Histograms {
-                batch_frames: Distribution::from(&workers.histograms.batch),
-                service_ns: Distribution::from(&workers.histograms.service),
-                residence_ns: Distribution::from(&workers.histograms.residence),
-            },
+            histograms: Histograms::from(&workers.histograms),
+            by_worker: summary.by_worker.iter().map(OfWorker::from).collect(),
+        }
+    }
+}
+
+impl From<&Snapshot> for OfWorker {
+    fn from(snapshot: &Snapshot) -> Self {
+        Self {
+            directions: Directions::from(snapshot),
+            rounds: snapshot.rounds,
+            sleeps: snapshot.sleeps,
+            breaches: snapshot.breaches,
+            histograms: Histograms::from(&snapshot.histograms),
+        }
+    }
+}
+
+impl From<&Snapshot> for Directions {
+    fn from(snapshot: &Snapshot) -> Self {
+        let [outbound, inbound] =
+            [0, 1].map(|index| Carried::new(snapshot.directions[index], snapshot.missed[index]));
+        Self { outbound, inbound }
+    }
+}
+
+impl From<&worker::Histograms> for Histograms {
+    fn from(histograms: &worker::Histograms) -> Self {
+        Self {
+            batch_frames: Distribution::from(&histograms.batch),
+            service_ns: Distribution::from(&histograms.service),
+            residence_ns: Distribution::from(&histograms.residence),
         }
     }
 }

@@ -19,10 +19,13 @@ use std::{
 
 use anyhow::{Context, anyhow};
 
-use super::{Rates, Sample, Site, Summary, cores};
+use super::{
+    Obtained, PortChange, PortCounts, PortEvent, Rates, Sample, Site, StallEvent, Summary, cores,
+    stall::Stalls,
+};
 use crate::{
     engine::{Direction, Engine, Restrictions},
-    policy::Policy,
+    policy::{Policy, RunSettings},
     source::SourceTable,
     worker::{Published, Settings, Snapshot, Worker, monotonic},
 };
@@ -40,6 +43,8 @@ pub struct Plan {
     pub cores: Vec<usize>,
     /// How each works.
     pub settings: Settings,
+    /// What the user asked for, for the record.
+    pub asked: RunSettings,
     /// Time between [`Notice::Rates`].
     pub period: Duration,
 }
@@ -48,11 +53,15 @@ pub struct Plan {
 #[derive(Debug)]
 pub enum Notice<'a> {
     /// Every worker has its ports: frames are judged from now on.
-    Started,
+    Started(&'a Obtained),
     /// What happened within the last period.
     Rates(&'a Rates),
     /// Somebody asked to stop, and why. The workers drain.
     Stopping(&'a str),
+    /// A port has changed. If it is gone, the workers drain.
+    Port(&'a PortEvent),
+    /// A queue has stopped, or goes on.
+    Queue(&'a StallEvent),
     /// A worker ended before it was asked to. Its queues are bypassed, and the others drain.
     Failed {
         /// Which one, from 0.
@@ -66,6 +75,7 @@ enum Event {
     Opened(usize, Published),
     Ended(usize, anyhow::Result<()>),
     Stop(String),
+    Port(PortEvent),
 }
 
 /// Asks a supervisor to stop; on any thread, at any time, as often as one likes.
@@ -77,6 +87,18 @@ impl Stopper {
     pub fn stop(&self, why: &str) {
         // An error means that nobody listens any more: it has stopped.
         let _ = self.0.send(Event::Stop(why.to_owned()));
+    }
+}
+
+/// Tells a supervisor what becomes of the ports; on any thread.
+#[derive(Clone, Debug)]
+pub struct PortReporter(Sender<Event>);
+
+impl PortReporter {
+    /// Without effect once the run has ended.
+    pub fn tell(&self, event: PortEvent) {
+        // As in `Stopper::stop`.
+        let _ = self.0.send(Event::Port(event));
     }
 }
 
@@ -104,6 +126,12 @@ impl Supervisor {
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         Stopper(self.report.clone())
+    }
+
+    /// What tells it of the ports.
+    #[must_use]
+    pub fn port_reporter(&self) -> PortReporter {
+        PortReporter(self.report.clone())
     }
 
     /// Runs workers over `site` until somebody stops them or one fails, and tells `tell` meanwhile.
@@ -139,11 +167,21 @@ impl Supervisor {
             crew.open(tell)?;
             site.ready()
                 .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
-            tell(Notice::Started);
+            let obtained = obtained(site, &self.plan);
+            tell(Notice::Started(&obtained));
             crew.watch(site, tell);
-            Ok(crew.summary(site))
+            Ok(crew.summary(site, obtained))
         })
     }
+}
+
+/// What the site got, and which core each worker has.
+fn obtained(site: &impl Site, plan: &Plan) -> Obtained {
+    let mut obtained = site.obtained();
+    for queue in &mut obtained.queues {
+        queue.core = plan.cores.get(queue.queue as usize).copied();
+    }
+    obtained
 }
 
 /// A worker's thread, from its first to its last act.
@@ -190,6 +228,9 @@ struct Crew<'a> {
     begun: Instant,
     stopped_by: Option<String>,
     failures: Vec<(usize, anyhow::Error)>,
+    ports: [PortCounts; 2],
+    lost: Vec<String>,
+    stalls: Stalls,
 }
 
 impl<'a> Crew<'a> {
@@ -203,6 +244,9 @@ impl<'a> Crew<'a> {
             begun: Instant::now(),
             stopped_by: None,
             failures: Vec::new(),
+            ports: Default::default(),
+            lost: Vec::new(),
+            stalls: Stalls::new(supervisor.plan.workers),
         }
     }
 
@@ -236,9 +280,19 @@ impl<'a> Crew<'a> {
                         &self.plan.policy,
                     )));
                     last = now;
+                    self.look_at_queues(tell);
                 }
                 // Cannot be: the supervisor has a sender itself.
                 Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn look_at_queues(&mut self, tell: &mut dyn FnMut(Notice<'_>)) {
+        for (worker, published) in self.published.iter().enumerate() {
+            let Some(published) = published else { continue };
+            for event in self.stalls.observe(worker, &published.read()) {
+                tell(Notice::Queue(&event));
             }
         }
     }
@@ -251,6 +305,14 @@ impl<'a> Crew<'a> {
                 if self.stopped_by.is_none() {
                     tell(Notice::Stopping(&why));
                     self.stopped_by = Some(why);
+                }
+            }
+            Event::Port(event) => {
+                self.ports[event.side.index()].count(&event.change);
+                tell(Notice::Port(&event));
+                if event.change == PortChange::Gone {
+                    self.stop.store(true, Ordering::Relaxed);
+                    self.lost.push(event.interface);
                 }
             }
             Event::Ended(worker, ended) => {
@@ -283,15 +345,21 @@ impl<'a> Crew<'a> {
         }
     }
 
-    fn summary(self, site: &impl Site) -> Summary {
+    fn summary(self, site: &impl Site, obtained: Obtained) -> Summary {
         let sample = self.sample(site);
+        let by_worker = self.published.iter().flatten().map(Published::read);
         Summary {
             policy: Arc::clone(&self.plan.policy),
+            asked: self.plan.asked.clone(),
+            obtained,
+            by_worker: by_worker.collect(),
             workers: self.plan.workers,
             span: sample.at.saturating_duration_since(self.begun),
             sample,
             stopped_by: self.stopped_by,
             failures: self.failures,
+            ports: self.ports,
+            lost: self.lost,
         }
     }
 }

@@ -186,7 +186,10 @@ fn the_mode_is_what_the_kernel_says() {
         let program = Program::attach(place, &SETTINGS);
         // veth has no zero-copy: `auto` copies, and a demand is refused with the reason.
         let pair = program.open(place, &Options::default());
-        assert!(!Side::BOTH.into_iter().any(|side| pair.is_zero_copy(side)));
+        for side in Side::BOTH {
+            assert!(!pair.obtained(side).zero_copy);
+            assert_eq!(pair.obtained(side).busy_poll, None);
+        }
         drop(pair);
         let [access, uplink] = place.ports();
         let options = Options {

@@ -20,3 +20,4 @@ mod odd;
 mod place;
 mod stamps;
 mod steering;
+mod tuning;

@@ -49,7 +49,7 @@ pub struct Place {
     pub root: PathBuf,
     stations: [Station; 2],
     // Last, so that it is dropped last.
-    _namespace: Namespace,
+    namespace: Namespace,
 }
 
 /// Runs a test in a place of its own.
@@ -108,7 +108,7 @@ impl Place {
         Self {
             root,
             stations,
-            _namespace: namespace,
+            namespace,
         }
     }
 
@@ -120,6 +120,15 @@ impl Place {
     /// Both, access first.
     pub fn ports(&self) -> [Interface; 2] {
         Side::BOTH.map(|side| self.port(side))
+    }
+
+    /// A setting of an interface, as sysfs shows it.
+    pub fn setting(&self, interface: &Interface, name: &str) -> String {
+        // This mounts a sysfs that shows the namespace.
+        let (namespace, path) = (&self.namespace.0, interface.name());
+        let path = format!("/sys/class/net/{path}/{name}");
+        let shown = run("ip", &["netns", "exec", namespace, "cat", &path]);
+        shown.trim().to_owned()
     }
 
     /// A station of this side sends frames.
@@ -159,12 +168,9 @@ impl Drop for Place {
             if let Ok(interface) = Interface::by_name(port) {
                 let _ = detach(&interface, &self.root);
             }
-            // Where detaching failed (or a test removed the interface), the pins go like this.
-            let _ = fs::remove_file(self.root.join(port).join("link"));
-            let _ = fs::remove_dir(self.root.join(port).join("promiscuous"));
-            let _ = fs::remove_dir(self.root.join(port));
         }
-        let _ = fs::remove_dir(&self.root);
+        // Where detaching failed (or a test removed the interface), the pins go like this.
+        let _ = fs::remove_dir_all(&self.root);
     }
 }
 

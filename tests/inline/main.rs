@@ -12,9 +12,14 @@ mod everyday;
 #[path = "../afxdp/odd.rs"]
 mod odd;
 mod place;
+#[path = "../replay_cli/schema.rs"]
+mod schema;
 mod wire;
 
-use std::fs;
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use place::{BUSINESS, DEAF, Place, SERVER, ZOMBIE};
 use rustix::process::Signal;
@@ -145,6 +150,62 @@ fn a_box_that_is_asked_to_stop_costs_next_to_nothing() {
     let inline = place.start_box(&["--steer", "all"]);
     let lost = cost_of(&place, || inline.signal(Signal::TERM));
     assert!(lost <= 2, "{lost} frames lost in draining");
+    assert!(inline.ended_well());
+}
+
+#[test]
+fn the_summary_keeps_to_its_schema_says_what_was_obtained_and_times_every_stamped_frame() {
+    let Some(place) = Place::new() else { return };
+    let path = format!("{}/inline-stamps.json", env!("CARGO_TARGET_TMPDIR"));
+    let arguments = [
+        "--steer", "all", "--stamp", "1", "--ring", "512", "--json", &path,
+    ];
+    let inline = place.start_box(&[&arguments[..], &PATIENT].concat());
+    let mails = place.client(&["mail", BUSINESS, SERVER, "5"]).finish();
+    assert_eq!(mails, json!({"sent": 5}));
+    inline.signal(Signal::TERM);
+    assert!(inline.ended_well());
+
+    let summary: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let published: Value =
+        serde_json::from_str(include_str!("../../docs/run.schema.json")).unwrap();
+    schema::check(&published, &summary);
+    let ports = &summary["obtained"]["ports"];
+    assert_eq!(
+        (&ports[0]["port"], &ports[1]["port"]),
+        (&json!("access"), &json!("uplink"))
+    );
+    assert_eq!(ports[0]["xdp"], "native");
+    let queue = &summary["obtained"]["queues"][0];
+    assert_eq!(
+        (&queue["ring"], &queue["frames"]),
+        (&json!(512), &json!(3072))
+    );
+    assert_eq!(queue["access"]["mode"], "copy", "veth has no zero-copy");
+    assert!(queue["core"].is_u64());
+
+    let forwarded = ["outbound", "inbound"].map(|direction| {
+        summary["directions"][direction]["forwarded"]["frames"]
+            .as_u64()
+            .unwrap()
+    });
+    let residence = &summary["histograms"]["residence_ns"];
+    assert_eq!(residence["count"].as_u64(), Some(forwarded.iter().sum()));
+    assert!(residence["least"].as_u64() > Some(0), "{residence}");
+}
+
+#[test]
+fn an_idle_box_takes_next_to_no_processor() {
+    let Some(place) = Place::new() else { return };
+    let inline = place.start_box(&["--steer", "all"]);
+    let (start, before) = (Instant::now(), inline.processor_time());
+    // What is measured is the time that passes while nothing happens.
+    thread::sleep(Duration::from_secs(5));
+    let share = (inline.processor_time() - before).as_secs_f64() / start.elapsed().as_secs_f64();
+    println!("an idle box takes {:.1} % of a core", 100.0 * share);
+    // With a reserve: this is not what it takes when it is optimised.
+    assert!(share < 0.06, "{share}");
+    inline.signal(Signal::TERM);
     assert!(inline.ended_well());
 }
 

@@ -24,7 +24,10 @@ use crate::{
     control::{
         Notice, Plan, Stopper, Summary, Supervisor, cores,
         live::{Config, Live},
+        preflight::{self, Inspection, Report, Severity, Wanted},
+        watch::Watch,
     },
+    engine::Restrictions,
     io::{
         Side,
         afxdp::{self, BusyPoll, Fail, Interface, Mode, Options, PIN_ROOT},
@@ -46,49 +49,102 @@ const _: () = assert!(
 /// Runs until a signal, or until a worker fails.
 pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let policy = load_policy(&args.policy, false)?.policy;
-    let interfaces = interfaces(&args.ports, &policy, &args.policy)?;
+    let names = interfaces(&args.ports, Some((&policy, &args.policy)))?;
     let asked = args.over(policy.run_settings());
     // Before anything is attached, so that a wrong path costs nothing.
     let json = asked.json.as_deref().map(create).transpose()?;
-    let (cases, restrictions) = cases::open(&policy)?;
+    // Served until the end.
+    let (_cases, restrictions) = cases::open(&policy)?;
+    let names = names.each_ref().map(String::as_str);
+    let mut inspection = preflight::inspect(names, wanted(&asked), Path::new(PIN_ROOT))?;
+    accept(&inspection.report)?;
+    inspection.repair();
+    tell_findings(&inspection.report)?;
+    let summary = join(&asked, &policy, restrictions, &inspection).inspect_err(|_| {
+        for error in inspection.undo() {
+            eprintln!("lychgate: {error}");
+        }
+    })?;
+    match summary {
+        Some(summary) => finish(&summary, json),
+        None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Joins the interfaces that were found fit, until it is time to end. No summary, if that was before
+/// the links were up.
+fn join(
+    asked: &RunSettings,
+    policy: &Arc<Policy>,
+    restrictions: Restrictions,
+    inspection: &Inspection,
+) -> anyhow::Result<Option<Summary>> {
     let pin_root = Path::new(PIN_ROOT);
     let live = Live::open(&Config {
-        interfaces: interfaces.each_ref().map(String::as_str),
+        interfaces: inspection.interfaces.clone(),
         steer: asked.steer,
         settings: afxdp::Settings {
             fail: match asked.fail {
                 OnFailure::Open => Fail::Open,
                 OnFailure::Closed => Fail::Closed,
             },
-            deadline: deadline(&asked),
+            deadline: deadline(asked),
             stamp: asked.stamp,
             ..afxdp::Settings::default()
         },
-        options: options(&asked),
-        policy: &policy,
+        options: inspection.wanted.options,
+        policy,
         pin_root,
     })?;
+    let report = inspection.review(live.why_generic())?;
+    accept(&report)?;
+    tell_findings(&report)?;
     let workers = workers(asked.workers, &live)?;
     let supervisor = Supervisor::new(Plan {
-        policy,
+        policy: Arc::clone(policy),
         restrictions,
         workers,
-        cores: cores_of(&asked.cores, workers, &interfaces)?,
-        settings: settings(&asked),
+        cores: cores_of(&asked.cores, workers, &inspection.interfaces)?,
+        settings: settings(asked),
+        asked: asked.clone(),
         period: PERIOD,
     });
-    listen(supervisor.stopper())?;
-    let summary = supervisor.run(&live, &mut |notice| tell(&notice, &live, asked.stats))?;
-    drop(cases);
+    let is_stopped = listen(supervisor.stopper())?;
+    // Not before: some cards take their link down when the kernel program is attached.
+    let mut watch = Watch::begin(&inspection.interfaces, &inspection.wanted.options)?;
+    let mut waiting = |down: &str| println!("waiting: the link of {down} is down");
+    let summary = if watch.wait_for_links(&is_stopped, &mut waiting)? {
+        watch
+            .spawn(is_stopped, supervisor.port_reporter())
+            .context("watching the ports")?;
+        Some(supervisor.run(&live, &mut |notice| tell(&notice, asked.stats))?)
+    } else {
+        None
+    };
     if asked.at_exit == AtExit::Detach {
         live.detach(pin_root)?;
     }
-    finish(&summary, json)
+    Ok(summary)
 }
 
-/// Takes off what `run` left.
+/// Goes no further where something was refused.
+fn accept(report: &Report) -> anyhow::Result<()> {
+    match report.refusal() {
+        Some(refusal) => bail!("{refusal}"),
+        None => Ok(()),
+    }
+}
+
+/// What was put right, and what there is to know.
+fn tell_findings(report: &Report) -> anyhow::Result<()> {
+    report
+        .write_text(Severity::Repaired, io::stdout().lock())
+        .context("writing the findings")
+}
+
+/// Takes off what `run` left. What fails on one interface keeps nothing from the other.
 pub fn detach(args: DetachArgs) -> anyhow::Result<ExitCode> {
-    for name in [&args.access, &args.uplink] {
+    let detach = |name: &str| -> anyhow::Result<()> {
         let found = afxdp::detach(&Interface::by_name(name)?, Path::new(PIN_ROOT))?;
         let what = if found {
             "detached"
@@ -96,18 +152,30 @@ pub fn detach(args: DetachArgs) -> anyhow::Result<ExitCode> {
             "nothing was attached"
         };
         println!("{name}: {what}");
+        Ok(())
+    };
+    let access = detach(&args.access);
+    let uplink = detach(&args.uplink);
+    match (access, uplink) {
+        (Err(access), Err(uplink)) => bail!("{access:#}\n{uplink:#}"),
+        (access, uplink) => access.and(uplink).map(|()| ExitCode::SUCCESS),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// The interfaces' names: what the arguments say, else what the policy says.
-fn interfaces(args: &PortArgs, policy: &Policy, file: &Path) -> anyhow::Result<[String; 2]> {
-    let named = policy.ports();
+pub fn interfaces(
+    args: &PortArgs,
+    policy: Option<(&Policy, &Path)>,
+) -> anyhow::Result<[String; 2]> {
+    let named = policy.and_then(|(policy, _)| policy.ports());
+    let file = policy.map_or_else(
+        || "a policy".to_owned(),
+        |(_, file)| file.display().to_string(),
+    );
     let choose = |side: Side, given: &Option<String>, named: Option<&String>| {
         given.as_ref().or(named).cloned().with_context(|| {
             format!(
-                "no {side} interface: give --{side} IF, or name it in {} ([ports] {side} = \"…\")",
-                file.display()
+                "no {side} interface: give --{side} IF, or name it in {file} ([ports] {side} = \"…\")"
             )
         })
     };
@@ -130,18 +198,33 @@ fn workers(asked: Option<u32>, live: &Live) -> anyhow::Result<usize> {
     }
 }
 
-fn cores_of(asked: &[u32], workers: usize, interfaces: &[String; 2]) -> anyhow::Result<Vec<usize>> {
+fn cores_of(
+    asked: &[u32],
+    workers: usize,
+    interfaces: &[Interface; 2],
+) -> anyhow::Result<Vec<usize>> {
     if asked.is_empty() {
-        return cores::choose(workers, &interfaces.each_ref().map(String::as_str));
+        return cores::choose(workers, &interfaces.each_ref().map(Interface::name));
     }
     let asked: Vec<_> = asked.iter().map(|&core| core as usize).collect();
     cores::check(&asked, workers).context("cores")?;
     Ok(asked)
 }
 
+/// What the ports are looked at for.
+pub fn wanted(asked: &RunSettings) -> Wanted {
+    Wanted {
+        steer: asked.steer,
+        options: options(asked),
+        cores: asked.cores.iter().map(|&core| core as usize).collect(),
+    }
+}
+
 fn options(asked: &RunSettings) -> Options {
     let busy_poll = BusyPoll {
         time: micros(asked.busy_poll_time),
+        defer_irqs: asked.defer_irqs,
+        flush_timeout: micros(asked.flush_timeout),
         budget: u16::try_from(asked.busy_poll_budget).unwrap_or(u16::MAX),
     };
     Options {
@@ -178,8 +261,8 @@ fn settings(asked: &RunSettings) -> worker::Settings {
 }
 
 /// The first signal stops the supervisor; the second one ends the process, which the kernel program
-/// survives.
-fn listen(stopper: Stopper) -> anyhow::Result<()> {
+/// survives. What is returned is set by the first one.
+fn listen(stopper: Stopper) -> anyhow::Result<Arc<AtomicBool>> {
     let cannot = "listening for signals";
     let is_second = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
@@ -196,41 +279,24 @@ fn listen(stopper: Stopper) -> anyhow::Result<()> {
             }
         })
         .context(cannot)?;
-    Ok(())
+    Ok(is_second)
 }
 
 /// Tells people what happens, as it happens.
-fn tell(notice: &Notice<'_>, live: &Live, stats: bool) {
+fn tell(notice: &Notice<'_>, stats: bool) {
     match notice {
-        Notice::Started => tell_obtained(live),
+        Notice::Started(obtained) => print!("{obtained}"),
         Notice::Rates(rates) if stats => println!("{rates}"),
         Notice::Rates(_) => {}
+        Notice::Port(event) if event.change.is_alarming() => eprintln!("lychgate: ALARM: {event}"),
+        Notice::Port(event) => eprintln!("lychgate: {event}"),
+        Notice::Queue(event) if event.stall.is_some() => eprintln!("lychgate: ALARM: {event}"),
+        Notice::Queue(event) => eprintln!("lychgate: {event}"),
         Notice::Stopping(why) => eprintln!("lychgate: {why}: draining"),
         Notice::Failed { worker, error } => eprintln!(
             "lychgate: ALARM: worker {worker} failed: {error:#}; its frames bypass it, the other workers drain"
         ),
     }
-}
-
-/// What was obtained, which may be less than was asked for.
-fn tell_obtained(live: &Live) {
-    let mode = |is_zero_copy| if is_zero_copy { "zero-copy" } else { "copy" };
-    for side in Side::BOTH {
-        let (attached, why) = live.attachment(side);
-        let why = why.map_or_else(String::new, |why| format!(" (native: {why})"));
-        println!("{side}: {attached}{why}");
-    }
-    for obtained in live.obtained() {
-        let [access, uplink] = obtained.is_zero_copy.map(mode);
-        println!("queue {}: access {access}, uplink {uplink}", obtained.queue);
-    }
-    let steered = match live.steer() {
-        afxdp::Steer::All => "all frames come to the workers",
-        afxdp::Steer::Mail => {
-            "what may be mail comes to the workers, the rest crosses in the kernel"
-        }
-    };
-    println!("running: {steered}");
 }
 
 fn finish(summary: &Summary, json: Option<fs::File>) -> anyhow::Result<ExitCode> {

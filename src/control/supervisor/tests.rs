@@ -65,6 +65,7 @@ fn plan(workers: usize) -> Plan {
         workers,
         cores: vec![],
         settings: Settings::default(),
+        asked: RunSettings::default(),
         period: Duration::from_millis(1),
     }
 }
@@ -98,7 +99,8 @@ fn workers_carry_frames_until_they_are_stopped_and_the_summary_counts_them_all()
     });
     let summary = summary.expect("ports are there");
     let far = network.join().expect("every frame crossed");
-    assert_eq!(told, ["Started", "Stopping(\"the test is over\")"]);
+    assert!(told[0].starts_with("Started("), "{told:?}");
+    assert_eq!(told[1..], ["Stopping(\"the test is over\")"]);
     assert!(rates > 0);
     assert!(summary.is_clean());
     assert_eq!(summary.sample.workers.directions[0].forwarded.frames, 1000);
@@ -165,7 +167,7 @@ fn if_one_worker_cannot_begin_none_does() {
     site.ports.lock().expect("not poisoned")[1] = None;
     let error = Supervisor::new(plan(2))
         .run(&site, &mut |notice| {
-            assert!(!matches!(notice, Notice::Started))
+            assert!(!matches!(notice, Notice::Started(_)))
         })
         .expect_err("queue 1 is in use");
     let text = format!("{error:#}");
@@ -184,4 +186,40 @@ fn a_worker_that_cannot_be_pinned_says_to_which_core() {
         .run(&site, &mut |_| {})
         .expect_err("there is no such core");
     assert!(format!("{error:#}").contains("core 100000"), "{error:#}");
+}
+
+#[test]
+fn a_port_that_is_removed_drains_the_workers_and_is_named_in_the_summary() {
+    let (site, far) = site(vec![flawless()]);
+    let supervisor = Supervisor::new(plan(1));
+    let reporter = supervisor.port_reporter();
+    let event = |change| PortEvent {
+        side: Side::Uplink,
+        interface: "eth2".to_owned(),
+        change,
+    };
+    let mut told = Vec::new();
+    let summary = supervisor.run(&site, &mut |notice| match notice {
+        Notice::Started(_) => {
+            for change in [PortChange::Down, PortChange::Up, PortChange::Gone] {
+                reporter.tell(event(change));
+            }
+        }
+        Notice::Port(event) => told.push(event.change.clone()),
+        _ => {}
+    });
+    let summary = summary.expect("it began");
+    assert_eq!(told, [PortChange::Down, PortChange::Up, PortChange::Gone]);
+    assert!(far[0].is_retired());
+    assert!(!summary.is_clean());
+    assert_eq!(summary.lost, ["eth2"]);
+    let counts = summary.ports[Side::Uplink.index()];
+    assert_eq!((counts.downs, counts.ups, counts.others), (1, 1, 1));
+    let mut shown = Vec::new();
+    summary.write_text(&mut shown).expect("memory takes it");
+    let shown = String::from_utf8(shown).expect("it is text");
+    assert!(
+        shown.contains("port      uplink: link down 1, up 1, other changes 1\nFAILED    interface eth2 was removed\n"),
+        "{shown}"
+    );
 }

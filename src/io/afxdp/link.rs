@@ -3,7 +3,7 @@
 //! | pin, under the root and the interface's name | what it is |
 //! |---|---|
 //! | `link` | the link itself: while it is there, the program is attached |
-//! | `promiscuous/` | a mark: promiscuous mode was ours to set and is ours to clear |
+//! | `repaired-INDEX/` | marks of what was put right on the interface: see `repair` |
 //!
 //! A pinned link outlives the process. The next one puts its program into it in one step, so that
 //! there is never no program; [`detach`] ends it.
@@ -29,6 +29,7 @@ use super::{
     error::{Error, Result, usual_remedy},
     netdev::{Claim, Interface, errno},
     program::Steering,
+    repair::{Repair, repair, restore},
 };
 use crate::io::Side;
 
@@ -36,6 +37,9 @@ use crate::io::Side;
 const BPF_FILE_SYSTEM: &str = "/sys/fs/bpf";
 /// `BPF_FS_MAGIC` of linux/magic.h.
 const BPF_FS_MAGIC: u32 = 0xcafe_4a11;
+
+/// What the directory of marks is called, before the interface's index.
+const MARKS: &str = "repaired-";
 
 /// Where the links are pinned unless the caller says otherwise.
 pub const PIN_ROOT: &str = "/sys/fs/bpf/lychgate";
@@ -92,7 +96,9 @@ pub fn attach(
         Ok(libbpf_sys::XDP_ATTACHED_SKB) => AttachMode::Generic,
         _ => AttachMode::Native,
     };
-    pins.make_promiscuous(interface)?;
+    if !interface.is_promiscuous()? {
+        repair(interface, root, Repair::Promiscuous)?;
+    }
     Ok(Attachment {
         mode,
         why_generic,
@@ -102,8 +108,8 @@ pub fn attach(
     })
 }
 
-/// Takes the program off a port and removes everything that [`attach`] left. Says whether there
-/// was anything.
+/// Takes the program off a port, puts back what was repaired on it and removes everything that
+/// [`attach`] left. Says whether there was anything.
 ///
 /// # Errors
 ///
@@ -122,21 +128,45 @@ pub fn detach(interface: &Interface, root: &Path) -> Result<bool> {
             return Err(Error::new(interface, "detach the kernel program", cause));
         }
     }
-    if pins.promiscuous().exists() {
-        interface.set_promiscuous(false)?;
-    }
+    pins.remove_link()?;
+    let restored = restore(interface, root)?;
     pins.remove()?;
-    Ok(link.is_some())
+    Ok(link.is_some() || !restored.is_empty())
+}
+
+/// Whose XDP program is on an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Occupant {
+    /// Nobody's.
+    Nobody,
+    /// Ours: an earlier process left it, or one is running. It can be taken over.
+    Ours,
+    /// Somebody else's: its id, and its name where that may be read.
+    Other(String),
+}
+
+/// Says whose XDP program is on an interface.
+#[must_use]
+pub fn occupant(interface: &Interface, root: &Path) -> Occupant {
+    let Some(id) = attached_id(interface) else {
+        return Occupant::Nobody;
+    };
+    let link = Pins::new(root, interface).open().ok().flatten();
+    let info = link.and_then(|link| link_info(link.as_fd()).ok());
+    match info {
+        Some((index, program)) if index == interface.index() && program == id => Occupant::Ours,
+        _ => Occupant::Other(program_name(id)),
+    }
 }
 
 /// What is pinned for one interface.
-struct Pins {
+pub(super) struct Pins {
     root: PathBuf,
     directory: PathBuf,
 }
 
 impl Pins {
-    fn new(root: &Path, interface: &Interface) -> Self {
+    pub(super) fn new(root: &Path, interface: &Interface) -> Self {
         Self {
             root: root.to_owned(),
             directory: root.join(interface.name()),
@@ -147,13 +177,15 @@ impl Pins {
         self.directory.join("link")
     }
 
-    fn promiscuous(&self) -> PathBuf {
-        self.directory.join("promiscuous")
+    /// Where the marks of this interface's repairs are.
+    pub(super) fn marks(&self, interface: &Interface) -> PathBuf {
+        let index = interface.index();
+        self.directory.join(format!("{MARKS}{index}"))
     }
 
     /// Makes the directory, in a BPF file system; mounts that at its usual place if it is not
     /// there (it is on every system that systemd runs).
-    fn prepare(&self) -> Result<()> {
+    pub(super) fn prepare(&self) -> Result<()> {
         if self.root.starts_with(BPF_FILE_SYSTEM) && !is_bpf_file_system(BPF_FILE_SYSTEM.as_ref()) {
             mount("bpf", BPF_FILE_SYSTEM, "bpf", MountFlags::empty(), None).map_err(|cause| {
                 Error::new(
@@ -193,8 +225,8 @@ impl Pins {
         let Some(link) = self.open()? else {
             return Ok(None);
         };
-        let ifindex =
-            link_ifindex(link.as_fd()).map_err(|cause| self.error("read the link", cause))?;
+        let (ifindex, _) =
+            link_info(link.as_fd()).map_err(|cause| self.error("read the link", cause))?;
         if ifindex == interface.index() {
             let (link_fd, program_fd) = (link.as_raw_fd(), program.as_raw_fd());
             // SAFETY: a system call on descriptors that we hold open; null means no options.
@@ -207,9 +239,6 @@ impl Pins {
         // The interface it was on is gone (the kernel says 0), or has another name now. In the
         // second case the old link is still alive: it goes when the pin does.
         self.remove_link()?;
-        fs::remove_dir(self.promiscuous())
-            .or_else(not_found_is_fine)
-            .map_err(|cause| self.error("remove a stale mark", cause))?;
         Ok(None)
     }
 
@@ -225,7 +254,7 @@ impl Pins {
                 Some(format!(
                     "another XDP program ({}) is attached: detach it with `ip link set dev {} \
                      xdp off`, or stop whoever attached it",
-                    attached_program(interface),
+                    program_name(attached_id(interface).unwrap_or(0)),
                     interface.name()
                 ))
             } else {
@@ -258,24 +287,19 @@ impl Pins {
         Ok((link, why_generic))
     }
 
-    /// Sees to promiscuous mode, and marks it as ours unless it was on before.
-    fn make_promiscuous(&self, interface: &Interface) -> Result<()> {
-        if interface.is_promiscuous()? {
-            return Ok(());
-        }
-        // The mark first: a mark too many clears a flag that is clear, one too few leaves it set.
-        fs::create_dir_all(self.promiscuous())
-            .map_err(|cause| self.error("leave a mark", cause))?;
-        interface.set_promiscuous(true)
-    }
-
-    fn remove(&self) -> Result<()> {
+    /// Removes whatever is left, marks of interfaces that are gone included.
+    pub(super) fn remove(&self) -> Result<()> {
         self.remove_link()?;
-        for directory in [&self.promiscuous(), &self.directory] {
+        let remove = |directory: &Path| {
             fs::remove_dir(directory)
                 .or_else(not_found_is_fine)
-                .map_err(|cause| self.error("remove the pins", cause))?;
+                .map_err(|cause| self.error("remove the pins", cause))
+        };
+        for marks in subdirectories(&self.directory) {
+            subdirectories(&marks).try_for_each(|mark| remove(&mark))?;
+            remove(&marks)?;
         }
+        remove(&self.directory)?;
         // Succeeds for the last port only.
         let _ = fs::remove_dir(&self.root);
         Ok(())
@@ -287,7 +311,7 @@ impl Pins {
             .map_err(|cause| self.error("unpin the link", cause))
     }
 
-    fn error(&self, attempt: &str, cause: io::Error) -> Error {
+    pub(super) fn error(&self, attempt: &str, cause: io::Error) -> Error {
         Error::new(self.directory.display(), attempt, cause)
     }
 }
@@ -315,8 +339,8 @@ pub(super) fn create_link(
     errno(code).map(|link| unsafe { OwnedFd::from_raw_fd(link) })
 }
 
-/// The index of the interface that an XDP link is on; 0 if that is gone.
-fn link_ifindex(link: BorrowedFd<'_>) -> io::Result<u32> {
+/// The index of the interface that an XDP link is on (0 if that is gone), and its program's id.
+fn link_info(link: BorrowedFd<'_>) -> io::Result<(u32, u32)> {
     let mut info = libbpf_sys::bpf_link_info::default();
     let mut length = size_of_val(&info) as u32;
     // SAFETY: `info` is writable and `length` long.
@@ -327,23 +351,26 @@ fn link_ifindex(link: BorrowedFd<'_>) -> io::Result<u32> {
         return Err(io::Error::other("it is no XDP link"));
     }
     // SAFETY: this is the union's member for links of this type; any octets are an integer.
-    Ok(unsafe { info.__bindgen_anon_1.xdp.ifindex })
+    let index = unsafe { info.__bindgen_anon_1.xdp.ifindex };
+    Ok((index, info.prog_id))
 }
 
-/// The id and name of whatever XDP program is attached.
-fn attached_program(interface: &Interface) -> String {
-    let id = interface.xdp_query().map_or(0, |query| {
-        // With one mode in use, its id stands in `prog_id`; else the driver's comes first.
-        [
-            query.prog_id,
-            query.drv_prog_id,
-            query.skb_prog_id,
-            query.hw_prog_id,
-        ]
-        .into_iter()
-        .find(|&id| id != 0)
-        .unwrap_or(0)
-    });
+/// The id of whatever XDP program is attached.
+fn attached_id(interface: &Interface) -> Option<u32> {
+    let query = interface.xdp_query().ok()?;
+    // With one mode in use, its id stands in `prog_id`; else the driver's comes first.
+    [
+        query.prog_id,
+        query.drv_prog_id,
+        query.skb_prog_id,
+        query.hw_prog_id,
+    ]
+    .into_iter()
+    .find(|&id| id != 0)
+}
+
+/// A program's id, and its name where that may be read.
+fn program_name(id: u32) -> String {
     let name = libbpf_rs::query::ProgInfoIter::default()
         .find(|program| program.id == id)
         .map(|program| program.name.to_string_lossy().into_owned());
@@ -351,6 +378,14 @@ fn attached_program(interface: &Interface) -> String {
         Some(name) => format!("id {id}, {name}"),
         None => format!("id {id}"),
     }
+}
+
+/// The directories in a directory; none where that is not there.
+fn subdirectories(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
 }
 
 fn is_bpf_file_system(path: &Path) -> bool {

@@ -11,7 +11,11 @@
 //! | `umem` | a worker's memory, cut into frames |
 //! | `rings` | one socket of a worker, with its four rings |
 //! | `sockopt` | socket options |
+//! | `deferral` | interrupts of a card that is busy-polled |
 //! | `netdev` | a network interface |
+//! | `ethtool` | what its driver tells and can be told |
+//! | `netlink` | what it is part of, and that something has changed |
+//! | `repair` | what is put right on it, and put back |
 //! | `program` | the kernel program: src/bpf/steer.bpf.c |
 //! | `link` | how it hangs on the ports |
 //! | `heartbeat` | how it knows that a worker is alive |
@@ -25,14 +29,18 @@
 
 #![allow(unsafe_code)]
 
+mod deferral;
 mod error;
+mod ethtool;
 mod flood;
 mod heartbeat;
 mod lease;
 mod link;
 mod netdev;
+mod netlink;
 mod packet;
 mod program;
+mod repair;
 mod rings;
 mod sink;
 mod sockopt;
@@ -48,17 +56,21 @@ use rustix::{
 };
 
 pub use self::{
+    deferral::Deferral,
     error::{Error, Result},
+    ethtool::{Offload, OffloadState, Queues},
     flood::{Flood, Slot, Vary},
     heartbeat::{Heartbeat, deadline_min},
     lease::{LEASE_COUNTERS_MAX, LeaseOptions, Leases, SynMemory},
-    link::{AttachMode, Attachment, PIN_ROOT, attach, detach},
+    link::{AttachMode, Attachment, Occupant, PIN_ROOT, attach, detach, occupant},
     netdev::{Claim, Interface, XdpFeatures},
+    netlink::{Belonging, Controller, LinkChanges},
     packet::PacketSocket,
     program::{Fail, Fate, Fates, QUEUES_MAX, Settings, Steer, Steering},
+    repair::{Repair, repair, repaired, restore},
     rings::SocketStatistics,
     sink::{Counter, Hook, Listener, Tally},
-    sockopt::BusyPoll,
+    sockopt::{BusyPoll, SocketObtained},
     umem::Frame,
 };
 use self::{program::Registration, rings::Port, umem::Memory};
@@ -126,6 +138,17 @@ impl Options {
         2 * (self.fill_ring_size() + self.ring_size)
     }
 
+    /// Octets of a worker's memory.
+    #[must_use]
+    pub const fn octets(&self) -> u64 {
+        self.frames() as u64 * self.frame_size as u64
+    }
+
+    /// Huge pages of 2 MiB that a worker's memory takes, if it is of such.
+    const fn huge_pages_needed(&self) -> u64 {
+        self.octets().div_ceil(2 << 20)
+    }
+
     /// The longest MTU that the ports may have with this frame size.
     #[must_use]
     pub const fn mtu_max(&self) -> usize {
@@ -146,6 +169,7 @@ pub struct QueuePair {
     ports: [Port; 2],
     memory: Memory,
     heartbeat: Heartbeat,
+    interfaces: [Interface; 2],
     queue: u32,
 }
 
@@ -182,6 +206,7 @@ impl QueuePair {
             ports,
             memory,
             heartbeat,
+            interfaces: interfaces.map(Clone::clone),
             queue,
         };
         // Only now are there frames to receive into.
@@ -209,10 +234,10 @@ impl QueuePair {
         self.queue
     }
 
-    /// Whether the kernel runs a port's socket without copying: read back from it.
+    /// What a port's socket got: read back from the kernel.
     #[must_use]
-    pub const fn is_zero_copy(&self, side: Side) -> bool {
-        self.ports[side.index()].is_zero_copy()
+    pub const fn obtained(&self, side: Side) -> SocketObtained {
+        self.ports[side.index()].obtained()
     }
 
     /// What the kernel counted on a port's socket.
@@ -258,8 +283,9 @@ impl Ports for QueuePair {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        for port in &mut self.ports {
-            port.flush(&mut self.memory)?;
+        for (port, interface) in self.ports.iter_mut().zip(&self.interfaces) {
+            port.flush(&mut self.memory)
+                .map_err(|cause| failed(interface, self.queue, cause))?;
         }
         Ok(())
     }
@@ -271,11 +297,18 @@ impl Ports for QueuePair {
         };
         let [access, uplink] = &self.ports;
         let mut sockets = [access, uplink].map(|port| PollFd::new(port, PollFlags::IN));
-        match poll(&mut sockets, Some(&timeout)) {
-            Ok(ready) => Ok(ready > 0),
-            Err(Errno::INTR) => Ok(false),
-            Err(error) => Err(error.into()),
+        let ready = match poll(&mut sockets, Some(&timeout)) {
+            Ok(ready) => ready > 0,
+            Err(Errno::INTR) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        // Only an interface that is gone does that, and it would never let anybody sleep again.
+        let is_gone = |socket: &PollFd<'_>| socket.revents().contains(PollFlags::ERR);
+        if let Some(index) = sockets.iter().position(is_gone) {
+            let cause = io::Error::from_raw_os_error(libc::ENXIO);
+            return Err(failed(&self.interfaces[index], self.queue, cause));
         }
+        Ok(ready)
     }
 
     fn lease(&mut self, leases: &[Lease]) {
@@ -310,6 +343,15 @@ impl Ports for QueuePair {
     }
 }
 
+/// Says which port failed. The kernel means by ENXIO that the socket is bound to nothing any more.
+fn failed(interface: &Interface, queue: u32, cause: io::Error) -> io::Error {
+    let text = match cause.raw_os_error() {
+        Some(libc::ENXIO) => format!("{interface}, queue {queue}: the interface is gone"),
+        _ => format!("{interface}, queue {queue}: {cause}"),
+    };
+    io::Error::new(cause.kind(), text)
+}
+
 /// Binds both sockets.
 fn open_as(
     mode: Mode,
@@ -326,10 +368,12 @@ fn open_as(
     )
     .map_err(|cause| {
         let remedy = if options.huge_pages {
-            "set huge pages aside: sysctl vm.nr_hugepages=…"
+            let each = options.huge_pages_needed();
+            format!("set huge pages aside, {each} for each worker: `sysctl vm.nr_hugepages=…`")
         } else {
             error::usual_remedy(&cause)
                 .unwrap_or("ring sizes are powers of 2, a frame's size is 2048 or 4096")
+                .to_owned()
         };
         let frames = options.frames();
         let attempt = format!("register {frames} frames of {} octets", options.frame_size);

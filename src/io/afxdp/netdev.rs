@@ -1,4 +1,4 @@
-//! A network interface, as far as a port needs it: name and index, MTU, flags, queues.
+//! A network interface, as far as a port needs it: name and index, MTU, flags, XDP.
 //!
 //! Everything is asked by ioctl on a socket of the calling thread's network namespace; sysfs would
 //! show the namespace that it was mounted in.
@@ -10,7 +10,6 @@ use std::{
         linux::net::SocketAddrExt,
         unix::net::{SocketAddr, UnixDatagram},
     },
-    ptr,
 };
 
 use libbpf_rs::libbpf_sys;
@@ -18,11 +17,13 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use super::error::{Error, Result, until_let_go, usual_remedy};
 
-/// `ETHTOOL_GCHANNELS` of linux/ethtool.h.
-const ETHTOOL_GCHANNELS: u32 = 0x3c;
 /// Octets of an interface's name with its terminating 0 (linux/if.h).
 const IFNAMSIZ: usize = libc::IFNAMSIZ;
 
+/// linux/netdev.h: the driver runs XDP programs itself.
+const FEATURE_BASIC: u64 = 1;
+/// linux/netdev.h: and redirects frames for them.
+const FEATURE_REDIRECT: u64 = 1 << 1;
 /// linux/netdev.h: the interface takes frames that an XDP program redirects to it.
 const FEATURE_NDO_XMIT: u64 = 1 << 2;
 /// linux/netdev.h: the driver can let AF_XDP have its buffers (zero-copy).
@@ -44,23 +45,13 @@ impl fmt::Display for Interface {
 /// What the driver says of XDP (kernel 6.3 on).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct XdpFeatures {
+    /// It runs the kernel program itself, before there is an skb.
+    pub native: bool,
     /// It takes frames that a program on another port redirects to it: without this, bypass
     /// towards it loses them.
     pub takes_redirects: bool,
     /// AF_XDP may run without copying.
     pub zero_copy: bool,
-}
-
-/// `struct ethtool_channels` of linux/ethtool.h.
-#[repr(C)]
-#[derive(Default)]
-struct Channels {
-    command: u32,
-    max: [u32; 4],
-    rx: u32,
-    tx: u32,
-    other: u32,
-    combined: u32,
 }
 
 impl Interface {
@@ -106,6 +97,26 @@ impl Interface {
         Ok(unsafe { request.ifr_ifru.ifru_mtu } as usize)
     }
 
+    /// The same interface by the name that it has now; nothing if it is gone.
+    #[must_use]
+    pub fn today(&self) -> Option<Self> {
+        let socket = any_socket().ok()?;
+        let name = rustix::net::netdevice::index_to_name(&socket, self.index).ok()?;
+        Some(Self {
+            name,
+            index: self.index,
+        })
+    }
+
+    /// Whether somebody has set it up, carrier or not.
+    ///
+    /// # Errors
+    ///
+    /// If the interface is gone.
+    pub fn is_up(&self) -> Result<bool> {
+        Ok(self.flags()? & libc::IFF_UP != 0)
+    }
+
     /// Whether it is up and has a carrier.
     ///
     /// # Errors
@@ -140,32 +151,13 @@ impl Interface {
         .map(drop)
     }
 
-    /// How many receive queues it uses; 1 where the driver does not say.
-    ///
-    /// # Errors
-    ///
-    /// If the interface is gone.
-    pub fn queues(&self) -> Result<u32> {
-        let mut channels = Channels {
-            command: ETHTOOL_GCHANNELS,
-            ..Channels::default()
-        };
-        let pointer = ptr::from_mut(&mut channels);
-        let asked = self.ioctl("read the queue count", libc::SIOCETHTOOL, |request| {
-            request.ifr_ifru.ifru_data = pointer.cast();
-        });
-        match asked {
-            Ok(_) => Ok((channels.rx + channels.combined).max(1)),
-            Err(error) if error.errno() == Some(libc::EOPNOTSUPP) => Ok(1),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// What the driver says of XDP; `None` on kernels before 6.3.
+    /// What the driver says of XDP; `None` where it says nothing: on kernels before 6.3, and where
+    /// there is no XDP but the generic one.
     #[must_use]
     pub fn xdp_features(&self) -> Option<XdpFeatures> {
         let flags = self.xdp_query().ok()?.feature_flags;
         (flags != 0).then_some(XdpFeatures {
+            native: flags & FEATURE_BASIC != 0 && flags & FEATURE_REDIRECT != 0,
             takes_redirects: flags & FEATURE_NDO_XMIT != 0,
             zero_copy: flags & FEATURE_ZERO_COPY != 0,
         })
@@ -191,9 +183,8 @@ impl Interface {
     ///
     /// If another process has it.
     pub fn claim(&self) -> Result<Claim> {
-        let name = format!("lychgate:{}", self.name);
         until_let_go(|| {
-            SocketAddr::from_abstract_name(&name)
+            self.claim_address()
                 .and_then(|address| UnixDatagram::bind_addr(&address))
                 .map(Claim)
                 .map_err(|cause| {
@@ -201,6 +192,29 @@ impl Interface {
                         .remedy("another Lychgate runs on this interface: stop that one first")
                 })
         })
+    }
+
+    /// Whether a running Lychgate has claimed it.
+    #[must_use]
+    pub fn is_claimed(&self) -> bool {
+        let tried = self
+            .claim_address()
+            .and_then(|name| UnixDatagram::bind_addr(&name));
+        tried.is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+    }
+
+    fn claim_address(&self) -> io::Result<SocketAddr> {
+        SocketAddr::from_abstract_name(format!("lychgate:{}", self.name))
+    }
+
+    /// One ethtool ioctl: `words` is the struct that its command (the first word) wants, and as
+    /// long as the kernel may write for that command and what the other words ask for.
+    pub(super) fn ethtool(&self, attempt: &str, words: &mut [u32]) -> Result<()> {
+        let pointer = words.as_mut_ptr();
+        self.ioctl(attempt, libc::SIOCETHTOOL, |request| {
+            request.ifr_ifru.ifru_data = pointer.cast();
+        })
+        .map(drop)
     }
 
     fn flags(&self) -> Result<libc::c_int> {

@@ -23,7 +23,7 @@ use xsk_rs::{
 use super::{
     Mode, Options,
     netdev::Interface,
-    sockopt,
+    sockopt::SocketObtained,
     umem::{Frame, Memory, io_error},
 };
 
@@ -43,7 +43,7 @@ pub(super) struct Port {
     transmitting: usize,
     fill_size: usize,
     ring_size: usize,
-    zero_copy: bool,
+    obtained: SocketObtained,
     needs_every_wakeup: bool,
     busy_poll: bool,
 }
@@ -74,7 +74,7 @@ impl fmt::Debug for Port {
         out.debug_struct("Port")
             .field("receiving", &self.receiving)
             .field("transmitting", &self.transmitting)
-            .field("zero_copy", &self.zero_copy)
+            .field("obtained", &self.obtained)
             .finish_non_exhaustive()
     }
 }
@@ -130,19 +130,22 @@ impl Port {
             transmitting: 0,
             fill_size,
             ring_size: options.ring_size as usize,
-            zero_copy: false,
+            obtained: SocketObtained {
+                zero_copy: false,
+                busy_poll: None,
+            },
             needs_every_wakeup: !options.need_wakeup,
             busy_poll: options.busy_poll.is_some(),
         };
-        port.zero_copy = sockopt::is_zero_copy(port.as_fd())?;
         if let Some(busy_poll) = options.busy_poll {
             busy_poll.apply(port.as_fd())?;
         }
+        port.obtained = SocketObtained::read(port.as_fd())?;
         Ok(port)
     }
 
-    pub(super) const fn is_zero_copy(&self) -> bool {
-        self.zero_copy
+    pub(super) const fn obtained(&self) -> SocketObtained {
+        self.obtained
     }
 
     pub(super) const fn receiving(&self) -> usize {
@@ -225,7 +228,7 @@ impl Port {
         while unsent > 0 && (self.needs_every_wakeup || self.tx.needs_wakeup()) {
             self.tx.wakeup()?;
             let left = self.unsent();
-            if self.zero_copy || left == unsent {
+            if self.obtained.zero_copy || left == unsent {
                 break;
             }
             unsent = left;

@@ -13,8 +13,8 @@ const SO_BUSY_POLL_BUDGET: libc::c_int = 70;
 /// Preferred busy polling (kernel 5.11 on): the worker drives the card's queue from its own system
 /// calls, and the card's interrupts stay off while it does.
 ///
-/// It takes effect only together with the interface's `napi_defer_hard_irqs` and
-/// `gro_flush_timeout` (sysfs), and only with drivers that give their sockets a NAPI (veth does
+/// It takes effect only while the interface defers its interrupts
+/// ([`Deferral`](super::Deferral)), and only with drivers that give their sockets a NAPI (veth does
 /// not).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BusyPoll {
@@ -22,6 +22,10 @@ pub struct BusyPoll {
     pub time: Duration,
     /// How many frames one system call may process.
     pub budget: u16,
+    /// How many empty polls keep the card's interrupts off.
+    pub defer_irqs: u32,
+    /// How long they stay off at most.
+    pub flush_timeout: Duration,
 }
 
 impl Default for BusyPoll {
@@ -29,6 +33,8 @@ impl Default for BusyPoll {
         Self {
             time: Duration::from_micros(20),
             budget: 64,
+            defer_irqs: 2,
+            flush_timeout: Duration::from_micros(200),
         }
     }
 }
@@ -43,24 +49,48 @@ impl BusyPoll {
     }
 }
 
-/// Whether the kernel runs the socket without copying, whatever was asked for.
-pub(super) fn is_zero_copy(socket: BorrowedFd<'_>) -> io::Result<bool> {
-    let mut options = libc::xdp_options { flags: 0 };
-    let mut length = size_of::<libc::xdp_options>() as libc::socklen_t;
-    // SAFETY: `options` is writable and `length` long, and both outlive the call.
+/// What a socket got, whatever was asked for: read back from the kernel. Its rings are as long as
+/// asked for, or it would not be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketObtained {
+    /// Whether frames get into memory and out of it without copying.
+    pub zero_copy: bool,
+    /// How long a system call polls the card, if busy polling is preferred.
+    pub busy_poll: Option<Duration>,
+}
+
+impl SocketObtained {
+    pub(super) fn read(socket: BorrowedFd<'_>) -> io::Result<Self> {
+        // `struct xdp_options` is one integer of flags.
+        let flags = get(socket, libc::SOL_XDP, libc::XDP_OPTIONS)?;
+        let preferred = get(socket, libc::SOL_SOCKET, SO_PREFER_BUSY_POLL)? != 0;
+        let time = get(socket, libc::SOL_SOCKET, libc::SO_BUSY_POLL)?;
+        let time = Duration::from_micros(u64::try_from(time).unwrap_or(0));
+        Ok(Self {
+            zero_copy: flags & libc::XDP_OPTIONS_ZEROCOPY as libc::c_int != 0,
+            busy_poll: preferred.then_some(time),
+        })
+    }
+}
+
+/// Reads an integer option.
+fn get(socket: BorrowedFd<'_>, level: libc::c_int, option: libc::c_int) -> io::Result<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut length = size_of_val(&value) as libc::socklen_t;
+    // SAFETY: `value` is writable and `length` long, and both outlive the call.
     let code = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),
-            libc::SOL_XDP,
-            libc::XDP_OPTIONS,
-            (&raw mut options).cast(),
+            level,
+            option,
+            (&raw mut value).cast(),
             &raw mut length,
         )
     };
     if code < 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(options.flags & libc::XDP_OPTIONS_ZEROCOPY != 0)
+    Ok(value)
 }
 
 /// Sets an integer option of the socket level.
