@@ -19,6 +19,7 @@ use clap::Parser;
 use dashmap::DashMap;
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use lychgate::{
+    detect::Observer,
     engine::{Direction, Engine, Frame, Judgements},
     policy::Policy,
     source::{
@@ -51,6 +52,9 @@ struct Options {
     /// Only this profile.
     #[arg(long, value_parser = ["mixed", "syn"])]
     profile: Option<String>,
+    /// Judge with every detector on and everybody observed; compare with a run without.
+    #[arg(long)]
+    detect: bool,
     /// Judge each profile once and do nothing else, to count instructions.
     #[arg(long)]
     instructions: bool,
@@ -61,6 +65,10 @@ struct Options {
 
 fn main() {
     let options = Options::parse();
+    let policy = match options.detect {
+        true => detecting_policy(),
+        false => profile_policy().to_owned(),
+    };
     for name in ["mixed", "syn"] {
         if options.profile.as_deref().is_some_and(|only| only != name) {
             continue;
@@ -70,12 +78,12 @@ fn main() {
             _ => profile_syn(1, options.frames, options.sources),
         });
         if options.instructions {
-            let mut judge = Judge::new();
+            let mut judge = Judge::new(&policy);
             black_box(judge.run(&frames, 0..frames.len()));
         } else {
             // One frame in so many is an attempt.
             let spacing = if name == "mixed" { 20 } else { 1 };
-            compare(name, &frames, spacing, options.rounds);
+            compare(name, &frames, spacing, options.rounds, &policy);
         }
     }
 }
@@ -130,11 +138,11 @@ const CASES: [&str; 8] = [
 ];
 
 /// Times every case once a round, in turn, and prints medians and their ratios.
-fn compare(name: &str, frames: &Frames, spacing: usize, rounds: usize) {
+fn compare(name: &str, frames: &Frames, spacing: usize, rounds: usize, policy: &str) {
     let all = || 0..frames.len();
     let records = records();
     let memory = Memory::new();
-    let mut judge = Judge::new();
+    let mut judge = Judge::new(policy);
     let mut naive = Naive::default();
     let mut workers = [judge.beside(), judge.beside()];
     let mut samples: [Vec<f64>; CASES.len()] = Default::default();
@@ -328,29 +336,54 @@ fn random_place(value: u64, places: usize) -> usize {
     mixed as usize >> (64 - places.ilog2()) as usize
 }
 
+/// The profiles' policy with every detector on and everybody bound to a VLAN (none): all sources
+/// are observed, no answer ever comes.
+fn detecting_policy() -> String {
+    let detect = "[class.residential.detect]\n\
+        volume = { attempts = 4000, window = \"1h\" }\n\
+        destinations = { distinct = 1000, window = \"1h\" }\n\
+        outcomes = { theta0 = 0.2, theta1 = 0.9 }\n\n[[pool]]\n";
+    let bound = profile_policy().replace(
+        "class = \"residential\"\n",
+        "class = \"residential\"\nvlans = []\n",
+    );
+    bound.replacen("[[pool]]\n", detect, 1) + "observed = 1048576\n"
+}
+
 /// The engine in the wire's way of working: batches of frames that share one clock reading.
 struct Judge {
     engine: Engine,
     policy: Arc<Policy>,
     sources: Arc<SourceTable>,
+    observer: Option<Arc<Observer>>,
     judgements: Judgements,
     clock: Instant,
 }
 
 impl Judge {
-    fn new() -> Self {
+    fn new(policy: &str) -> Self {
         let (policy, _) =
-            Policy::from_toml("profile.toml", profile_policy()).expect("the profiles' own policy");
+            Policy::from_toml("profile.toml", policy).expect("the profiles' own policy");
         let sources = Arc::new(SourceTable::new(policy.capacity(), Some(1)));
-        Self::with(Arc::new(policy), sources)
+        let observed = policy.detects().then(|| policy.observed());
+        let observer = observed.map(|observed| Arc::new(Observer::new(observed)));
+        Self::with(Arc::new(policy), sources, observer)
     }
 
-    fn with(policy: Arc<Policy>, sources: Arc<SourceTable>) -> Self {
-        let engine = Engine::new(Arc::clone(&policy), Arc::clone(&sources));
+    fn with(
+        policy: Arc<Policy>,
+        sources: Arc<SourceTable>,
+        observer: Option<Arc<Observer>>,
+    ) -> Self {
+        let mut engine = Engine::new(Arc::clone(&policy), Arc::clone(&sources));
+        if let Some(observer) = &observer {
+            engine = engine.observing(Arc::clone(observer));
+        }
         Self {
             engine,
             policy,
             sources,
+            observer,
             judgements: Judgements::default(),
             clock: Instant::now(),
         }
@@ -358,7 +391,12 @@ impl Judge {
 
     /// Another worker on the same table.
     fn beside(&self) -> Self {
-        Self::with(Arc::clone(&self.policy), Arc::clone(&self.sources))
+        let observer = self.observer.as_ref().map(Arc::clone);
+        Self::with(
+            Arc::clone(&self.policy),
+            Arc::clone(&self.sources),
+            observer,
+        )
     }
 
     fn run(&mut self, frames: &Frames, range: std::ops::Range<usize>) -> usize {

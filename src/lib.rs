@@ -11,6 +11,7 @@
 //! | [`disclosure`] | what do customers have to know about it? |
 //! | [`spf`] | which mail servers does the provider vouch for, and does the DNS say so? |
 //! | [`source`] | may this subscriber open one more connection now? |
+//! | [`detect`] | is this subscriber a zombie? |
 //! | [`engine`] | so what happens to this frame? |
 //! | [`remedy`] | what becomes of a subscriber who was found out? |
 //! | [`store`] | what survives when the program doesn't? |
@@ -23,10 +24,11 @@
 //! | [`report`] | how is that shown to people and programs? |
 //! | [`cli`] | what does the user ask for? |
 //!
-//! `wire`, `policy` and `source` import nothing of ours; `io` never imports `engine` or `policy`.
+//! `wire`, `policy` and `source` import nothing of ours, `detect` only the memory of `source`; `io` never imports `engine` or `policy`.
 
 pub mod cli;
 pub mod control;
+pub mod detect;
 pub mod disclosure;
 pub mod engine;
 pub mod import;

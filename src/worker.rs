@@ -149,6 +149,7 @@ impl<P: Ports, C: FnMut() -> Nanos> Worker<P, C> {
             judgements: Judgements {
                 verdicts: Vec::with_capacity(2 * BATCH_MAX),
                 attempts: Vec::with_capacity(2 * BATCH_MAX),
+                flags: Vec::new(),
                 leases: Vec::with_capacity(2 * BATCH_MAX),
             },
             patience: [0; 2],

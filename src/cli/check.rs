@@ -1,5 +1,7 @@
 //! `lychgate check`: is this policy good, and what does it say?
 
+mod detect;
+
 use std::{
     io::{self, IsTerminal, Write},
     path::PathBuf,
@@ -10,7 +12,9 @@ use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
 use ipnet::IpNet;
 use serde::Serialize;
 
+use self::detect::DetectFacts;
 use crate::{
+    detect as detection,
     policy::{
         Class, Diagnostics, Excess, Fallback, Limit, Policy, Pool, Progress, Rule, RunSettings,
         Severity, window_text,
@@ -153,6 +157,7 @@ struct ClassFacts<'a> {
     excess: &'static str,
     mode: &'static str,
     meaning: String,
+    detect: Option<DetectFacts>,
 }
 
 #[derive(Serialize)]
@@ -185,6 +190,13 @@ struct SourceFacts {
     octets: u64,
     full: &'static str,
     strangers: &'static str,
+    observed: Option<ObservedFacts>,
+}
+
+#[derive(Serialize)]
+struct ObservedFacts {
+    subscribers: usize,
+    octets: u64,
 }
 
 #[derive(Serialize)]
@@ -219,6 +231,10 @@ impl<'a> Facts<'a> {
                 octets: source::octets(policy.capacity()) as u64,
                 full: fallback(policy.full()),
                 strangers: fallback(policy.strangers()),
+                observed: policy.detects().then(|| ObservedFacts {
+                    subscribers: policy.observed(),
+                    octets: detection::octets(policy.observed()) as u64,
+                }),
             },
             store: policy.keeping().map(|keeping| StoreFacts {
                 path: keeping.path.display().to_string(),
@@ -246,6 +262,9 @@ impl<'a> Facts<'a> {
             .unwrap_or(0);
         for class in &self.classes {
             writeln!(out, "  {:width$}  {}", class.name, class.meaning)?;
+            for line in class.detect.iter().flat_map(DetectFacts::meaning) {
+                writeln!(out, "  {:width$}  {line}", "")?;
+            }
         }
         writeln!(out, "\nPools")?;
         let width = self
@@ -268,6 +287,7 @@ impl<'a> Facts<'a> {
             octets,
             full,
             strangers,
+            observed,
         } = &self.sources;
         let (count, octets) = (HumanCount(*capacity as u64), DecimalBytes(*octets));
         writeln!(
@@ -278,6 +298,14 @@ impl<'a> Facts<'a> {
             out,
             "  mail from strangers (addresses in no pool): {strangers}"
         )?;
+        if let Some(observed) = observed {
+            let count = HumanCount(observed.subscribers as u64);
+            let octets = DecimalBytes(observed.octets);
+            writeln!(
+                out,
+                "  {count} observed at once for zombies, in {octets} of memory"
+            )?;
+        }
         let octets = DecimalBytes(self.address_octets as u64);
         writeln!(out, "  {octets} of memory for looking up addresses")?;
         if let Some(store) = &self.store {
@@ -360,6 +388,7 @@ impl<'a> ClassFacts<'a> {
             excess,
             mode: mode(class.observe),
             meaning,
+            detect: class.detect.as_ref().map(DetectFacts::of),
         }
     }
 }

@@ -17,7 +17,13 @@ const _: () = assert!(
 impl Engine {
     /// Decides every staged attempt and completes its verdict.
     pub(super) fn judge(&mut self, frames: &[Frame<'_>], judgements: &mut Judgements) {
-        for (staged, attempt) in self.staged.iter().zip(&mut judgements.attempts) {
+        let mut told = 0;
+        for (index, staged) in self.staged.iter().enumerate() {
+            if !self.watched.is_empty() {
+                let frame = judgements.attempts[index].frame;
+                told = self.tell(told, frame.into(), frames, judgements);
+            }
+            let attempt = &mut judgements.attempts[index];
             let frame = &frames[usize::from(attempt.frame)];
             let (reason, retransmission) = self.decide(staged, frame.time);
             let terms = self.terms(attempt.class);
@@ -36,6 +42,7 @@ impl Engine {
                 judgements.leases.extend(self.lease(frame, attempt, staged));
             }
         }
+        self.tell(told, frames.len(), frames, judgements);
     }
 
     /// Why an attempt is admitted or refused, and whether that was decided for an earlier SYN.

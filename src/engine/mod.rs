@@ -11,6 +11,7 @@
 mod counters;
 mod judge;
 mod lease;
+mod observe;
 mod reason;
 mod restrictions;
 mod stage;
@@ -27,10 +28,12 @@ pub use self::{
 };
 
 use self::{
+    observe::Watched,
     restrictions::Pinned,
     stage::{Staged, Terms},
 };
 use crate::{
+    detect::{Flag, Observer},
     policy::{ClassId, Policy},
     source::{SourceTable, pages::prefetch},
     wire::{Link, Service},
@@ -142,6 +145,9 @@ pub struct Judgements {
     pub verdicts: Vec<Verdict>,
     /// The attempts among them, in order.
     pub attempts: Vec<Attempt>,
+    /// Subscribers found to be zombies: by these frames, or because by now it is certain that
+    /// earlier attempts stay unanswered (their time tells).
+    pub flags: Vec<Flag>,
     /// The leases that follow from their refusals, where the engine offers any: at most one an
     /// attempt.
     pub leases: Vec<Lease>,
@@ -151,6 +157,7 @@ impl Judgements {
     fn clear(&mut self) {
         self.verdicts.clear();
         self.attempts.clear();
+        self.flags.clear();
         self.leases.clear();
     }
 }
@@ -164,6 +171,8 @@ pub struct Engine {
     quarantine: Pinned,
     counters: Counters,
     staged: Vec<Staged>,
+    observer: Option<Arc<Observer>>,
+    watched: Vec<Watched>,
     leasing: Option<Leasing>,
 }
 
@@ -184,6 +193,8 @@ impl Engine {
             quarantine: Pinned::default(),
             counters,
             staged: Vec::new(),
+            observer: None,
+            watched: Vec::new(),
             leasing: None,
         }
     }
@@ -227,6 +238,7 @@ impl Engine {
         );
         judgements.clear();
         self.staged.clear();
+        self.watched.clear();
         self.quarantine.renew();
         frames.iter().take(FRAMES_AHEAD).for_each(prefetch_headers);
         for (index, frame) in frames.iter().enumerate() {
@@ -242,6 +254,7 @@ impl Engine {
             self.sources
                 .sweep(last.time, frames.len().div_ceil(FRAMES_PER_SWEPT_SLOT));
         }
+        self.settle_some(frames, judgements);
     }
 
     /// Frames by reason, direction and class since the start.

@@ -6,11 +6,12 @@ use ipnet::IpNet;
 
 use super::{Action, Attempt, Direction, Effect, Engine, Frame, Judgements, Reason, Verdict};
 use crate::{
+    detect,
     policy::{Class, ClassId, Excess, Fallback, Member, Policy, Role, Rule},
     source::{Fingerprint, Limit, Meter, Source, Syn},
     wire::{
-        self, Blemish, Decoded, Link, PlainSegment, Segment, Service, Softwire, TcpFlags, Triage,
-        Vlans,
+        self, Blemish, Decoded, Link, PlainSegment, Quote, Segment, Service, Softwire, TcpFlags,
+        Triage, Vlans,
     },
 };
 
@@ -42,6 +43,7 @@ pub(super) struct Terms {
     relay: Ruling,
     pub(super) excess: Excess,
     pub(super) observe: bool,
+    pub(super) detect: Option<detect::Terms>,
 }
 
 impl Terms {
@@ -54,6 +56,7 @@ impl Terms {
                 .map_or(Ruling::Allow, |limit| Rule::Limit(limit).into()),
             excess: class.excess,
             observe: class.observe || policy.observe(),
+            detect: class.detect.as_ref().map(super::observe::terms),
         }
     }
 
@@ -90,13 +93,15 @@ pub(super) enum StagedRuling {
 
 /// A mail segment as judging sees it. What only few ask for stays in the frame.
 #[derive(Clone, Copy)]
-struct Sight {
+pub(super) struct Sight {
     source: IpAddr,
-    destination: IpAddr,
+    pub(super) destination: IpAddr,
     softwire: Option<Softwire>,
-    ports: (u16, u16),
-    sequence: u32,
-    flags: TcpFlags,
+    pub(super) ports: (u16, u16),
+    pub(super) sequence: u32,
+    pub(super) acknowledgement: u32,
+    pub(super) payload_length: u16,
+    pub(super) flags: TcpFlags,
     blemish: Option<Blemish>,
 }
 
@@ -112,6 +117,8 @@ impl Sight {
             softwire: None,
             ports: (plain.source_port, plain.destination_port),
             sequence: plain.sequence,
+            acknowledgement: plain.acknowledgement,
+            payload_length: plain.payload_length,
             flags: plain.flags,
             blemish: None,
         }
@@ -124,8 +131,52 @@ impl Sight {
             softwire: segment.softwire,
             ports: (segment.source_port, segment.destination_port),
             sequence: segment.sequence,
+            acknowledgement: segment.acknowledgement,
+            payload_length: segment.payload_length,
             flags: segment.flags,
             blemish: segment.blemish,
+        }
+    }
+
+    /// The attempt that an ICMP message quotes.
+    pub(super) const fn of_quote(quote: &Quote) -> Self {
+        Self {
+            source: quote.source,
+            destination: quote.destination,
+            softwire: None,
+            ports: (quote.source_port, quote.destination_port),
+            sequence: quote.sequence,
+            acknowledgement: 0,
+            payload_length: 0,
+            flags: TcpFlags(TcpFlags::SYN),
+            blemish: None,
+        }
+    }
+
+    /// The attempt that began what this segment goes on with, if it is the client's second.
+    pub(super) const fn opening(&self) -> Self {
+        Self {
+            sequence: self.sequence.wrapping_sub(1),
+            ..*self
+        }
+    }
+
+    /// The attempt that this segment answers, if it answers one: the way back, and the sequence
+    /// number before the one that it acknowledges.
+    pub(super) fn answered(&self) -> Self {
+        Self {
+            source: self.destination,
+            destination: self.source,
+            softwire: self.softwire.map(|softwire| Softwire {
+                source: softwire.destination,
+                destination: softwire.source,
+                ..softwire
+            }),
+            ports: (self.ports.1, self.ports.0),
+            sequence: self.acknowledgement.wrapping_sub(1),
+            flags: TcpFlags(TcpFlags::SYN),
+            blemish: None,
+            ..*self
         }
     }
 
@@ -154,6 +205,10 @@ impl Engine {
                 Triage::Mail(plain) => {
                     let sight = Sight::of_plain(&plain, frame.bytes);
                     return self.segment(frame, &sight, || plain.vlans(frame.bytes), judgements);
+                }
+                Triage::Icmp(network_offset) => {
+                    self.watch_icmp(frame, network_offset, judgements);
+                    return self.crosses(frame, Reason::NotMail, judgements);
                 }
                 Triage::Unsure => {}
             }
@@ -299,6 +354,8 @@ impl Engine {
         {
             return self.decided(Reason::WrongVlan, direction, class, judgements);
         }
+        let (key, member_class) = (member.key, member.class);
+        let bound = member.vlans.is_some();
         let relay = self.policy.is_relay(sight.destination);
         let (meter, ruling) = match service {
             Service::Smtp if self.quarantine.scope(member.key).is_some() => {
@@ -312,17 +369,19 @@ impl Engine {
                 Ruling::Block => blocked(service),
                 _ => Reason::MailSegment,
             };
+            self.watch_handshake(sight, (key, member_class), judgements);
             return self.decided(reason, direction, class, judgements);
         }
         if sight.blemish == Some(Blemish::BadIpv4Checksum) {
             return self.decided(Reason::BadIpv4Checksum, direction, class, judgements);
         }
-        self.staged
-            .push(self.prepare(sight, member.key, service, meter, ruling));
+        let staged = self.prepare(sight, key, service, meter, ruling);
+        self.watch_attempt(sight, &staged, (key, member_class), bound, judgements);
+        self.staged.push(staged);
         judgements.attempts.push(Attempt {
             frame: judgements.verdicts.len() as u16,
-            key: member.key,
-            class: member.class,
+            key,
+            class: member_class,
             service,
             relay,
             admitted: false,
@@ -389,7 +448,7 @@ impl Engine {
     /// Hashes what makes two SYNs the same: addresses, ports and sequence number, in a softwire
     /// also whose it is. A SYN with a blemish is never taken for its clean twin.
     #[inline(always)]
-    fn fingerprint(&self, sight: &Sight) -> Fingerprint {
+    pub(super) fn fingerprint(&self, sight: &Sight) -> Fingerprint {
         let (from, to) = sight.ports;
         let numbers = u128::from(from) << 48 | u128::from(to) << 32 | u128::from(sight.sequence);
         match (
@@ -436,10 +495,11 @@ impl Engine {
     }
 
     /// A mail segment that comes from the internet.
-    fn inbound(&self, sight: &Sight, service: Option<Service>, judgements: &mut Judgements) {
+    fn inbound(&mut self, sight: &Sight, service: Option<Service>, judgements: &mut Judgements) {
         let member = self.member(sight.outer_destination());
-        let class = member.map(|member| member.class);
         let is_held = member.is_some_and(|member| self.quarantine.scope(member.key).is_some());
+        let member = member.map(|member| (member.key, member.class));
+        let class = member.map(|(_, class)| class);
         let closed = class.is_some_and(|class| matches!(self.terms(class).smtp, Ruling::Block));
         let from_smtp = Service::of_port(sight.ports.0) == Some(Service::Smtp);
         let reason = if is_held && from_smtp {
@@ -451,6 +511,7 @@ impl Engine {
         } else {
             Reason::MailSegment
         };
+        self.watch_reply(sight, member, reason, judgements);
         self.decided(reason, Direction::Inbound, class, judgements);
     }
 
@@ -484,7 +545,7 @@ const fn blocked(service: Service) -> Reason {
     }
 }
 
-fn bits(address: IpAddr) -> u128 {
+pub(super) fn bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_bits().into(),
         IpAddr::V6(address) => address.to_bits(),

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use toml::de::DeTable;
 
 use super::{
-    Class, ClassId, Excess, Fallback, Limit, Pool, Ports, Rule, RunSettings,
+    Class, ClassId, Excess, Fallback, Limit, Pool, Ports, Rule, RunSettings, detect,
     diagnostic::{Remark, Report, Spot},
     keeping::{self, Keeping},
     ports::{self, PORTS},
@@ -44,7 +44,7 @@ const SOFTWIRES: Shape = Shape {
 };
 const CLASS: Shape = Shape {
     title: "[class.NAME]",
-    keys: &["smtp", "submission", "excess", "mode"],
+    keys: &["smtp", "submission", "excess", "mode", "detect"],
 };
 const RULE: Shape = Shape {
     title: "a rule",
@@ -68,7 +68,7 @@ const LISTS: Shape = Shape {
 };
 const SOURCES: Shape = Shape {
     title: "[sources]",
-    keys: &["capacity", "full", "strangers"],
+    keys: &["capacity", "full", "strangers", "observed"],
 };
 
 /// Every table that a policy file may have.
@@ -84,6 +84,11 @@ pub const SHAPES: &[&Shape] = &[
     &SUBSCRIBER,
     &LISTS,
     &SOURCES,
+    &detect::DETECT,
+    &detect::VOLUME,
+    &detect::DESTINATIONS,
+    &detect::OUTCOMES,
+    &detect::STEP,
     &keeping::STORE,
 ];
 
@@ -115,6 +120,7 @@ pub(super) struct Draft {
     pub(super) capacity: u32,
     pub(super) full: Fallback,
     pub(super) strangers: Fallback,
+    pub(super) observed: Option<u32>,
     pub(super) keeping: Option<Keeping>,
 }
 
@@ -234,6 +240,7 @@ fn draft(top: &Section<'_>, report: &mut Report) -> Draft {
         strangers: source("strangers")
             .and_then(|value| fallback(value, report))
             .unwrap_or(Fallback::Drop),
+        observed: source("observed").and_then(|value| detect::observed(value, report)),
         keeping: table(top, "store", &keeping::STORE, report)
             .and_then(|table| keeping::keeping(&table, report)),
     }
@@ -358,6 +365,9 @@ fn class(name: &str, table: &Section<'_>, observe_all: bool, report: &mut Report
             .and_then(|value| value.word(&excess, report))
             .unwrap_or(Excess::Drop),
         observe: observe.is_some_and(|(_, observe)| observe),
+        detect: table
+            .get("detect")
+            .and_then(|value| detect::detect(value, report)),
     }
 }
 

@@ -8,6 +8,7 @@
 //! What happens to frames is the engine's business; this module knows addresses, not packets.
 
 mod address_map;
+mod detect;
 mod diagnostic;
 mod file;
 mod keeping;
@@ -24,6 +25,10 @@ use std::{collections::HashSet, net::IpAddr, time::Duration};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+pub use detect::{
+    ANSWER_WITHIN_MAX, DETECT_WINDOW_MIN, DISTINCT_MAX, Detect, OBSERVED_MAX, Outcomes, SPAN_MAX,
+    Threshold, VOLUME_MAX,
+};
 pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, ROW_MISTAKES_SHOWN, Severity};
 pub use file::{CAPACITY_DEFAULT, CAPACITY_MAX, CLASSES_MAX, SHAPES, VLANS_MAX};
 pub use keeping::{KEEP_DEFAULT, KEEP_MAX, KEEP_MIN, Keeping, lasting};
@@ -81,7 +86,7 @@ pub enum Fallback {
 }
 
 /// A named policy for subscribers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Class {
     /// Its name in the file.
     pub name: String,
@@ -93,6 +98,8 @@ pub struct Class {
     pub excess: Excess,
     /// Judge and count, but forward.
     pub observe: bool,
+    /// When its subscribers are suspected, and what follows.
+    pub detect: Option<Detect>,
 }
 
 /// Subscriber addresses with a class.
@@ -161,6 +168,7 @@ pub struct Policy {
     capacity: usize,
     full: Fallback,
     strangers: Fallback,
+    observed: usize,
     keeping: Option<Keeping>,
     /// Keys of subscribers for whom only staff take steps.
     opted_out: HashSet<IpNet>,
@@ -335,6 +343,18 @@ impl Policy {
     #[must_use]
     pub fn strangers(&self) -> Fallback {
         self.strangers
+    }
+
+    /// Whether any class asks for zombies to be found.
+    #[must_use]
+    pub fn detects(&self) -> bool {
+        self.classes.iter().any(|class| class.detect.is_some())
+    }
+
+    /// How many subscribers are observed at once where a class asks for it.
+    #[must_use]
+    pub fn observed(&self) -> usize {
+        self.observed
     }
 
     /// Where cases are kept, if they are.

@@ -263,6 +263,15 @@ impl<'a> Value<'a> {
         number
     }
 
+    /// A number, whole or not.
+    pub(super) fn number(self, report: &mut Report) -> Option<f64> {
+        let number = match self.value {
+            DeValue::Float(float) => float.as_str().replace('_', "").parse().ok(),
+            _ => self.as_integer().map(|integer| integer as f64),
+        };
+        number.or_else(|| self.wrong_type("a number", report))
+    }
+
     /// One of several words.
     pub(super) fn word<T: Copy>(self, words: &[(&str, T)], report: &mut Report) -> Option<T> {
         let names = words

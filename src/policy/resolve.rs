@@ -71,6 +71,9 @@ struct Open {
     unreachable: bool,
 }
 
+/// Subscribers that are observed at once, at the least.
+const OBSERVED_MIN: u32 = 1_024;
+
 /// Checks the draft as a whole and makes a policy of it; the policy is only good if the report
 /// has no error in it.
 pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Policy {
@@ -113,6 +116,9 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Policy {
         capacity: draft.capacity as usize,
         full: draft.full,
         strangers: draft.strangers,
+        observed: draft
+            .observed
+            .unwrap_or((draft.capacity / 8).max(OBSERVED_MIN)) as usize,
         keeping: draft.keeping,
         opted_out,
     }

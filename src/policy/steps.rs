@@ -37,6 +37,17 @@ pub struct Step {
     pub grace: Duration,
 }
 
+impl StepAction {
+    /// The word for it in policies, output and JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Notify => "notify",
+            Self::Quarantine { .. } => "quarantine",
+        }
+    }
+}
+
 /// What a step does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepAction {

@@ -11,7 +11,11 @@ use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{ClassId, Diagnostics, Excess, Fallback, Limit, Policy, Role, Rule, Severity};
+use super::{
+    ClassId, Diagnostics, Excess, Fallback, Limit, Outcomes, Policy, Role, Rule, Severity,
+    Threshold,
+    steps::{Scope, StepAction},
+};
 
 const EXAMPLE: &str = include_str!("../../docs/examples/policy.toml");
 
@@ -309,4 +313,130 @@ fn roles_per_second() {
         }
         println!("role of {name}: {best:.2} ns");
     }
+}
+
+const DETECT: &str = r#"
+[class.home.detect]
+volume = { attempts = 500, window = "1h" }
+destinations = { distinct = 200, window = "1h" }
+outcomes = { theta0 = 0.2, theta1 = 0.9, alpha = 5e-5, beta = 0.01 }   # the sequential test
+steps = [ { step = "notify" }, { step = "quarantine", for = "24h", scope = "mail", expires = "30d" } ]
+"#;
+
+#[test]
+fn a_class_says_when_its_subscribers_are_suspected_and_what_follows() {
+    let text = format!("{BASE}{DETECT}");
+    let policy = policy(&text);
+    let hour = Duration::from_secs(3600);
+    assert!(policy.detects() && policy.class(ClassId(1)).detect.is_none());
+    assert_eq!(policy.observed(), 131_072);
+    let detect = policy.class(ClassId(0)).detect.clone().expect("detect");
+    let threshold = |count| {
+        Some(Threshold {
+            count,
+            window: hour,
+        })
+    };
+    assert_eq!(
+        (detect.volume, detect.destinations),
+        (threshold(500), threshold(200))
+    );
+    assert_eq!(detect.submission, None);
+    let expected = Outcomes {
+        theta0: 0.2,
+        theta1: 0.9,
+        alpha: 5e-5,
+        beta: 0.01,
+        answer_within: Duration::from_secs(3),
+    };
+    assert_eq!(detect.outcomes, Some(expected));
+    let [notify, quarantine] = detect.steps[..] else {
+        panic!("{:?}", detect.steps)
+    };
+    assert_eq!(
+        (notify.action, notify.grace),
+        (StepAction::Notify, Duration::ZERO)
+    );
+    let held = StepAction::Quarantine {
+        scope: Scope::Mail,
+        expires: 30 * 24 * hour,
+    };
+    assert_eq!((quarantine.action, quarantine.grace), (held, 24 * hour));
+    let short = text.replace(", alpha = 5e-5, beta = 0.01", "");
+    let defaults = self::policy(&short).class(ClassId(0)).detect.clone();
+    assert_eq!(defaults.and_then(|detect| detect.outcomes), Some(expected));
+}
+
+#[test]
+fn what_detection_cannot_do_is_refused_with_the_place() {
+    for (right, wrong, message) in [
+        (
+            "attempts = 500",
+            "attempts = 5000",
+            "`attempts` is 5000, which is not from 1 to 4000",
+        ),
+        (
+            "distinct = 200",
+            "distinct = 0",
+            "`distinct` is 0, which is not from 1 to 1000",
+        ),
+        (
+            "attempts = 500, window = \"1h\"",
+            "attempts = 500, window = \"5s\"",
+            "`window` cannot be \"5s\"",
+        ),
+        (
+            "theta1 = 0.9",
+            "theta1 = 0.1",
+            "theta0 (0.2) is not below theta1 (0.1)",
+        ),
+        (
+            "alpha = 5e-5",
+            "alpha = 0.0",
+            "`alpha` is 0, which is not from 0.000000001 to 0.4",
+        ),
+        (
+            "beta = 0.01",
+            "beta = \"low\"",
+            "`beta` must be a number, not a string",
+        ),
+        (
+            "step = \"notify\"",
+            "step = \"quarantine\"",
+            "step \"quarantine\" comes after \"quarantine\"",
+        ),
+        (
+            "step = \"notify\"",
+            "step = \"notify\", scope = \"mail\"",
+            "step \"notify\" has no `scope`",
+        ),
+        (
+            "for = \"24h\"",
+            "for = \"400d\"",
+            "`for` cannot be \"400d\"",
+        ),
+        (
+            "for = \"24h\"",
+            "for = \"a day\"",
+            "\"a day\" is not a window",
+        ),
+        (
+            "step = \"notify\"",
+            "step = \"notfy\"",
+            "`step` cannot be \"notfy\"",
+        ),
+    ] {
+        let text = format!("{BASE}{DETECT}").replace(right, wrong);
+        let refused = refused(&text);
+        assert!(
+            refused.0.iter().any(|mistake| mistake.message == message),
+            "{wrong}: {refused}"
+        );
+    }
+    let nothing = refused(&format!("{BASE}[class.home.detect]\nsteps = []\n"));
+    assert!(
+        nothing.0[0]
+            .message
+            .contains("when a subscriber is suspected")
+    );
 }

@@ -77,6 +77,18 @@ const EXAMPLE: &str = "write an address and a length, like \"203.0.113.0/24\" or
 
 /// Reads a window such as `10s`, `1m`, `1h` or `1d`.
 pub(super) fn window(text: &str) -> Result<Duration, Remark> {
+    let window = span(text)?;
+    if window < WINDOW_MIN || window > WINDOW_MAX {
+        return Err(Remark::new(
+            format!("a window of \"{text}\" cannot be represented"),
+            "choose a window from \"1s\" to \"1d\"",
+        ));
+    }
+    Ok(window)
+}
+
+/// Reads a time written as a window is, however long.
+pub(super) fn span(text: &str) -> Result<Duration, Remark> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let seconds = match unit {
@@ -89,14 +101,7 @@ pub(super) fn window(text: &str) -> Result<Duration, Remark> {
     let Ok(number) = number.parse::<u64>() else {
         return Err(not_a_window(text, number, unit));
     };
-    let window = Duration::from_secs(number.saturating_mul(seconds));
-    if window < WINDOW_MIN || window > WINDOW_MAX {
-        return Err(Remark::new(
-            format!("a window of \"{text}\" cannot be represented"),
-            "choose a window from \"1s\" to \"1d\"",
-        ));
-    }
-    Ok(window)
+    Ok(Duration::from_secs(number.saturating_mul(seconds)))
 }
 
 /// What is wrong with a text that is no window.

@@ -28,7 +28,7 @@ pub struct History {
 }
 
 /// Whose frame it was.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Owner {
     /// The accounting key.
     pub key: IpNet,

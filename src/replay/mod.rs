@@ -11,6 +11,7 @@
 mod batch;
 mod compare;
 mod explain;
+mod flagged;
 mod input;
 mod outfile;
 mod series;
@@ -32,6 +33,7 @@ use thiserror::Error;
 
 pub use compare::{Comparison, Difference, Fate, SourceDifference};
 pub use explain::{Explanation, History, Owner, Sought, explain};
+pub use flagged::{Detection, FlaggedRow, StepRow};
 pub use input::{Captures, Input};
 pub use outfile::Pending;
 pub use series::{Bucket, Series};
@@ -40,6 +42,7 @@ pub use summary::{CaptureSpan, ComparisonSummary, CounterRow, SourceRow, Summary
 pub use tally::{FrameTotals, ReasonTally, ServiceTally, SourceTally, Tally};
 
 use crate::{
+    detect::Observer,
     engine::{Counters, Engine, Reason, Restrictions},
     io::capture::{CaptureError, Progress},
     policy::{Policy, steps::Scope},
@@ -115,7 +118,11 @@ pub fn replay(
     let mut input = Input::open(&plan.captures)?;
     let other = plan.compare.as_ref().map(|other| Arc::clone(&other.policy));
     let mut sink = Sink::new(Arc::clone(&plan.policy.policy), other, &plan.outputs)?;
-    let mut judges = judges(plan);
+    let policy = &plan.policy.policy;
+    let observer = policy
+        .detects()
+        .then(|| Arc::new(Observer::new(policy.observed())));
+    let mut judges = judges(plan, observer.as_ref());
     match &mut judges[..] {
         [judge] => workers::alone(&mut input, judge, &mut sink, watch)?,
         judges => workers::together(&mut input, judges, &mut sink, watch)?,
@@ -125,18 +132,23 @@ pub fn replay(
         counters.merge(judge.engine.counters());
     }
     let (span, damage) = input.finish();
-    let (tally, comparison) = sink.finish()?;
+    let (mut tally, comparison) = sink.finish()?;
+    // What is overdue by the last frame is certain; what is not can't be known.
+    if let Some((judge, last)) = judges.first().zip(span.last) {
+        judge.engine.settle(last, |flag| tally.flags.push(flag));
+    }
+    let flags = std::mem::take(&mut tally.flags);
+    let detection = observer.map(|observer| Detection::new(policy, &observer, flags));
     let comparison = plan.compare.as_ref().zip(comparison);
     let comparison =
         comparison.map(|(other, found)| ComparisonSummary::new(other.name.clone(), found));
-    Ok((
-        summary(&plan.policy, span, tally, &counters, comparison),
-        damage,
-    ))
+    let mut summary = summary(&plan.policy, span, tally, &counters, comparison);
+    summary.detection = detection;
+    Ok((summary, damage))
 }
 
 /// One judge per worker, all over the same source tables.
-fn judges(plan: &Plan) -> Vec<Judge> {
+fn judges(plan: &Plan, observer: Option<&Arc<Observer>>) -> Vec<Judge> {
     let table = |policy: &Policy| Arc::new(SourceTable::new(policy.capacity(), Some(plan.seed)));
     let ours = table(&plan.policy.policy);
     let theirs = plan
@@ -145,9 +157,16 @@ fn judges(plan: &Plan) -> Vec<Judge> {
         .map(|other| (Arc::clone(&other.policy), table(&other.policy)));
     let restrictions = Restrictions::default();
     restrictions.set(plan.quarantined.iter().map(|&key| (key, Scope::Mail)));
+    let engine = || {
+        let engine = Engine::new(Arc::clone(&plan.policy.policy), Arc::clone(&ours))
+            .restricted_by(restrictions.clone());
+        match observer {
+            Some(observer) => engine.observing(Arc::clone(observer)),
+            None => engine,
+        }
+    };
     let judge = |_| Judge {
-        engine: Engine::new(Arc::clone(&plan.policy.policy), Arc::clone(&ours))
-            .restricted_by(restrictions.clone()),
+        engine: engine(),
         other: theirs
             .as_ref()
             .map(|(policy, table)| Engine::new(Arc::clone(policy), Arc::clone(table))),
@@ -191,6 +210,7 @@ fn summary(
         sources: sources.into_iter().map(row).collect(),
         series: tally.series,
         first_refusal: tally.first_refusal,
+        detection: None,
         comparison,
     }
 }

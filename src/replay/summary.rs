@@ -4,6 +4,7 @@ use ipnet::IpNet;
 
 use super::{
     compare::{Comparison, Difference, Fate, SourceDifference},
+    flagged::Detection,
     series::Series,
     tally::{FrameTotals, ReasonTally, ServiceTally, SourceTally},
 };
@@ -119,6 +120,8 @@ pub struct Summary {
     pub series: Series,
     /// Number of the first frame that is a refused attempt.
     pub first_refusal: Option<u64>,
+    /// Who was found to be a zombie, if the policy asks for that.
+    pub detection: Option<Detection>,
     /// What the second policy would have done, if one was given.
     pub comparison: Option<ComparisonSummary>,
 }

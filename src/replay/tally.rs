@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::series::Series;
 use crate::{
+    detect::Flag,
     engine::{Action, Attempt, Judgements, Nanos, Reason, Verdict},
     policy::ClassId,
     wire::Service,
@@ -155,6 +156,8 @@ pub struct Tally {
     pub series: Series,
     /// Number of the first frame that is a refused attempt.
     pub first_refusal: Option<u64>,
+    /// Subscribers found to be zombies, as they were found.
+    pub flags: Vec<Flag>,
 }
 
 impl Default for Tally {
@@ -164,6 +167,7 @@ impl Default for Tally {
             sources: HashMap::default(),
             series: Series::new(BUCKETS_MAX),
             first_refusal: None,
+            flags: Vec::new(),
         }
     }
 }
@@ -172,6 +176,7 @@ impl Tally {
     /// Counts one judged batch: `number` is its first frame's, `time` tells when its frames
     /// arrived. Batches come in order.
     pub fn absorb(&mut self, judgements: &Judgements, number: u64, time: impl Fn(u16) -> Nanos) {
+        self.flags.extend_from_slice(&judgements.flags);
         for verdict in &judgements.verdicts {
             self.reasons[verdict.reason as usize].count(verdict);
         }

@@ -2,8 +2,11 @@
 
 use askama::Template;
 
-use super::{chart::BarChart, words};
-use crate::replay::{ComparisonSummary, Difference, FrameTotals, SourceRow, Summary, source_text};
+use super::{chart::BarChart, flagged, words};
+use crate::replay::{
+    ComparisonSummary, Detection, Difference, FlaggedRow, FrameTotals, SourceRow, Summary,
+    source_text,
+};
 
 /// So many classes are told apart beside a reason before the rest is summed up.
 const CLASSES_MAX: usize = 4;
@@ -34,6 +37,7 @@ struct Page<'a> {
     typical: String,
     sources: Vec<SourceLine<'a>>,
     sources_total: String,
+    detection: Option<DetectionView<'a>>,
     reasons: Vec<ReasonLine>,
     services: [ServiceLine; 2],
     totals: [TotalLine; 4],
@@ -63,6 +67,23 @@ struct SourceLine<'a> {
     /// Lengths in percent of the longest bar.
     admitted_length: f64,
     refused_length: f64,
+}
+
+struct DetectionView<'a> {
+    about: String,
+    flagged: Vec<FlaggedLine<'a>>,
+}
+
+struct FlaggedLine<'a> {
+    source: String,
+    name: Option<&'a str>,
+    class: &'a str,
+    detector: &'static str,
+    why: String,
+    attempts: String,
+    destinations: String,
+    /// When, and what.
+    time_line: Vec<(String, String)>,
 }
 
 struct ReasonLine {
@@ -137,6 +158,7 @@ impl<'a> Page<'a> {
             typical: words::typical_source(&summary.sources),
             sources: source_lines(summary, top),
             sources_total: words::thousands(summary.sources.len() as u64),
+            detection: summary.detection.as_ref().map(DetectionView::new),
             reasons: reason_lines(summary),
             services: service_lines(summary),
             totals: total_lines(summary.frames),
@@ -223,6 +245,30 @@ fn source_line(row: &SourceRow, longest: u64) -> SourceLine<'_> {
         refused: words::thousands(all.refused),
         admitted_length: length(all.admitted),
         refused_length: length(all.refused),
+    }
+}
+
+impl<'a> DetectionView<'a> {
+    fn new(found: &'a Detection) -> Self {
+        let line = |row: &'a FlaggedRow| FlaggedLine {
+            source: source_text(row.key()),
+            name: row.name.as_deref(),
+            class: &row.class,
+            detector: row.detector().name(),
+            why: flagged::why(&row.flag),
+            attempts: words::thousands(row.flag.attempts.into()),
+            destinations: words::thousands(row.flag.destinations.into()),
+            time_line: flagged::time_line(row),
+        };
+        Self {
+            about: format!(
+                "{} observed. {} in the name of others, blamed on nobody. The time line is what \
+                 the steps of the class would have done.",
+                words::counted(found.observed, "subscriber"),
+                words::counted(found.unproven, "attempt"),
+            ),
+            flagged: found.flagged.iter().map(line).collect(),
+        }
     }
 }
 

@@ -5,6 +5,11 @@ use std::io::{self, Write};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::words;
+
+mod flagged;
+
+use flagged::{Detection, Flagged};
+
 use crate::{
     engine::Reason,
     replay::{
@@ -37,6 +42,10 @@ struct Document<'a> {
     sources: Vec<Source<'a>>,
     counters: Vec<Counter<'a>>,
     refusals: Refusals,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flagged: Option<Vec<Flagged<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detection: Option<Detection>,
     #[serde(skip_serializing_if = "Option::is_none")]
     comparison: Option<Comparison<'a>>,
 }
@@ -162,6 +171,8 @@ impl<'a> From<&'a Summary> for Document<'a> {
             sources: summary.sources.iter().map(Source::from).collect(),
             counters: summary.counters.iter().map(Counter::from).collect(),
             refusals: Refusals::from(summary),
+            flagged: summary.detection.as_ref().map(flagged::rows),
+            detection: summary.detection.as_ref().map(Detection::from),
             comparison: summary.comparison.as_ref().map(Comparison::from),
         }
     }

@@ -5,6 +5,7 @@
 
 mod chart;
 pub mod explanation;
+mod flagged;
 pub mod html;
 pub mod json;
 mod percentiles;

@@ -1,11 +1,12 @@
 //! A replay's findings made up for tests: an evening with a few zombies.
 
 use crate::{
+    detect::{Evidence, Finding, Flag},
     engine::{Direction, Reason},
-    policy::ClassId,
+    policy::{ClassId, steps::Scope},
     replay::{
-        CaptureSpan, CounterRow, FrameTotals, ReasonTally, Series, ServiceTally, SourceRow,
-        SourceTally, Summary,
+        CaptureSpan, CounterRow, Detection, FlaggedRow, FrameTotals, ReasonTally, Series,
+        ServiceTally, SourceRow, SourceTally, StepRow, Summary,
     },
 };
 
@@ -85,7 +86,48 @@ pub fn summary() -> Summary {
         sources,
         series: series(),
         first_refusal: Some(4_711),
+        detection: Some(detection()),
         comparison: None,
+    }
+}
+
+fn detection() -> Detection {
+    let time = START + 90 * SECOND;
+    let flag = Flag {
+        key: "203.0.113.28/32".parse().unwrap(),
+        class: 0,
+        detector: Finding::Outcomes,
+        time,
+        attempts: 21,
+        destinations: 20,
+        evidence: Evidence {
+            answered: 2,
+            silent: 11,
+            ..Evidence::default()
+        },
+    };
+    let day = 86_400 * SECOND;
+    Detection {
+        observed: 31,
+        unproven: 1_200,
+        full: 0,
+        flagged: vec![FlaggedRow {
+            flag,
+            class: "residential".to_owned(),
+            name: Some("Bäckerei <Mehl & Söhne>".to_owned()),
+            steps: vec![
+                StepRow {
+                    step: "notify",
+                    time,
+                    quarantine: None,
+                },
+                StepRow {
+                    step: "quarantine",
+                    time: time + day,
+                    quarantine: Some((Scope::Mail, time + 31 * day)),
+                },
+            ],
+        }],
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use super::words;
-use crate::replay::{ComparisonSummary, Series, ServiceTally, Summary, source_text};
+use crate::replay::{ComparisonSummary, Detection, Series, ServiceTally, Summary, source_text};
 
 const TITLE: Style = Style::new().bold();
 const STOPPED: Style = AnsiColor::Red.on_default();
@@ -29,6 +29,9 @@ pub fn write(summary: &Summary, top: usize, out: &mut impl Write) -> io::Result<
     reasons(summary, out)?;
     services(summary, out)?;
     sources(summary, top, out)?;
+    if let Some(found) = &summary.detection {
+        flagged(found, out)?;
+    }
     over_time(&summary.series, out)?;
     if let Some(found) = &summary.comparison {
         comparison(found, top, out)?;
@@ -182,6 +185,46 @@ fn sources(summary: &Summary, top: usize, out: &mut impl Write) -> io::Result<()
             source_text(row.key),
             row.class,
         )?;
+    }
+    Ok(())
+}
+
+fn flagged(found: &Detection, out: &mut impl Write) -> io::Result<()> {
+    let (observed, unproven) = (
+        words::counted(found.observed, "subscriber"),
+        words::counted(found.unproven, "attempt"),
+    );
+    title(out, "Flagged subscribers")?;
+    writeln!(
+        out,
+        "{FAINT}{observed} observed; {unproven} in the name of others, blamed on nobody{FAINT:#}"
+    )?;
+    if found.full > 0 {
+        let times = words::counted(found.full, "time");
+        writeln!(
+            out,
+            "{STOPPED}No room to observe a subscriber, {times}.{STOPPED:#}"
+        )?;
+    }
+    for row in &found.flagged {
+        let name = row
+            .name
+            .as_ref()
+            .map_or_else(String::new, |name| format!(" ({name})"));
+        writeln!(
+            out,
+            "{:>15}  {STOPPED}{:<28}{STOPPED:#} {}{name}",
+            words::thousands(row.flag.attempts.into()),
+            source_text(row.key()),
+            row.class,
+        )?;
+        writeln!(out, "{:>15}  {}", "", super::flagged::why(&row.flag))?;
+        for (when, what) in super::flagged::time_line(row) {
+            writeln!(out, "{:>15}  {FAINT}{when}{FAINT:#}  {what}", "")?;
+        }
+    }
+    if found.flagged.is_empty() {
+        writeln!(out, "{:>15}  none", "")?;
     }
     Ok(())
 }

@@ -257,7 +257,7 @@ impl Topic {
             R::Relayed | R::StrangerForwarded | R::TableFullForwarded => Self::Crossing,
             R::LimitExceeded | R::SubmissionLimitExceeded | R::RelayLimitExceeded => Self::Excess,
             R::SmtpBlocked | R::SubmissionBlocked | R::TableFull => Self::Excess,
-            R::SmtpReplyBlocked => Self::Reply,
+            R::SmtpReplyBlocked | R::OrphanSynAck => Self::Reply,
             R::Quarantined | R::QuarantinedReply => Self::Quarantine,
             R::Stranger => Self::Stranger,
             R::WrongVlan => Self::Misplaced,
@@ -325,6 +325,8 @@ pub fn findings(summary: &Summary) -> Vec<String> {
         "was stopped because no honest client makes such.",
         "were stopped because no honest client makes such.",
     ));
+    let detection = summary.detection.as_ref();
+    sentences.extend(detection.and_then(|found| super::flagged::sentence(&found.flagged)));
     sentences.extend(observed_sentence(summary));
     sentences.push(rest_sentence(summary));
     sentences

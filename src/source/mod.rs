@@ -75,6 +75,15 @@ pub struct Source(u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(u64);
 
+impl Fingerprint {
+    /// The hash itself, for tables that are not this module's.
+    #[inline]
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+}
+
 /// Every subscriber's windows, and the attempts seen lately. Shared by all workers.
 #[derive(Debug)]
 pub struct SourceTable {

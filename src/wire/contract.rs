@@ -73,6 +73,12 @@ fn check_triage(frame: &[u8], decoded: &Decoded) {
         Triage::NotMail => {
             assert_eq!(*decoded, Decoded::Crosses(super::Crossing::NotMail));
         }
+        Triage::Icmp(at) => {
+            assert_eq!(*decoded, Decoded::Crosses(super::Crossing::NotMail));
+            // Whatever it quotes, it is towards a mail port.
+            let quote = super::unreachable(frame, at);
+            assert!(quote.is_none_or(|quote| Service::of_port(quote.destination_port).is_some()));
+        }
         Triage::Mail(plain) => {
             assert_eq!(*decoded, Decoded::Segment(plain.segment(frame)));
         }

@@ -27,6 +27,7 @@ mod reset;
 mod tests;
 mod transport;
 mod triage;
+mod unreachable;
 mod walk;
 
 use std::net::IpAddr;
@@ -36,6 +37,7 @@ pub use contract::check_contract;
 pub use explain::{Layer, layers};
 pub use reset::build_reset;
 pub use triage::{PlainSegment, Triage, triage};
+pub use unreachable::{Quote, unreachable};
 pub use walk::{decode, endpoints};
 
 /// TCP port of message transfer between servers (RFC 5321).
@@ -215,6 +217,8 @@ pub struct Segment {
     pub destination_port: u16,
     /// TCP sequence number.
     pub sequence: u32,
+    /// TCP acknowledgement number, whether it counts or not.
+    pub acknowledgement: u32,
     /// TCP control bits.
     pub flags: TcpFlags,
     /// VLAN identifiers, outermost first.

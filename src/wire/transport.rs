@@ -124,6 +124,7 @@ impl<T: Trace> Walk<'_, T> {
             source_port,
             destination_port,
             sequence: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+            acknowledgement: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
             flags,
             vlans: self.vlans,
             network_offset: offset(network.offset),

@@ -65,6 +65,8 @@ const IPV6: Plain = Plain {
 pub enum Triage {
     /// Certainly [`Crossing::NotMail`](super::Crossing::NotMail).
     NotMail,
+    /// The same, and ICMP: its IP header begins so many octets from the start of the frame.
+    Icmp(u8),
     /// A segment to or from a mail port, without blemish.
     Mail(PlainSegment),
     /// Not a plain shape: [`decode`](super::decode) knows.
@@ -76,6 +78,8 @@ pub enum Triage {
 pub struct PlainSegment {
     /// TCP sequence number.
     pub sequence: u32,
+    /// TCP acknowledgement number, whether it counts or not.
+    pub acknowledgement: u32,
     /// TCP source port.
     pub source_port: u16,
     /// TCP destination port.
@@ -132,6 +136,7 @@ impl PlainSegment {
             source_port: self.source_port,
             destination_port: self.destination_port,
             sequence: self.sequence,
+            acknowledgement: self.acknowledgement,
             flags: self.flags,
             vlans: self.vlans(frame),
             network_offset,
@@ -204,10 +209,12 @@ fn packet<const LOOK: usize>(frame: &[u8], at: usize, plain: &Plain) -> Triage {
     let is_mail = is_mail(ports.0) | is_mail(ports.1);
     let shows_other = is_tcp & !is_mail & (length >= plain.header_length + 4)
         | (is_udp & !either_in(&TUNNEL_PORTS, ports));
-    if is_plain & (shows_other | (protocol == plain.icmp)) {
+    if is_plain & shows_other {
         Triage::NotMail
     } else if is_plain & is_tcp & is_mail {
         mail(frame, at, look, plain, length, ports)
+    } else if is_plain & (protocol == plain.icmp) {
+        Triage::Icmp(at as u8)
     } else {
         Triage::Unsure
     }
@@ -240,6 +247,7 @@ fn mail(
     }
     Triage::Mail(PlainSegment {
         sequence: u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]),
+        acknowledgement: u32::from_be_bytes([tcp[8], tcp[9], tcp[10], tcp[11]]),
         source_port,
         destination_port,
         flags,

@@ -15,6 +15,8 @@ pub fn golden() -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     let cases = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/pcap")).unwrap();
     let mut folders: Vec<_> = cases.map(|folder| folder.unwrap().path()).collect();
+    // The stories of zombies are thousands of frames of a few shapes.
+    folders.retain(|folder| !folder.to_string_lossy().contains("/detect-"));
     folders.sort();
     for folder in folders {
         for name in ["input.pcap", "input.pcapng", "input.pcap.gz"] {

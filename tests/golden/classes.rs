@@ -7,6 +7,9 @@ use super::{
     policies::{VILLAGE, one_class, with_class},
 };
 
+/// Of a packet that names no other.
+const SEQUENCE: u32 = 1000;
+
 const CLOSED: &str = "smtp = \"block\"\nsubmission = \"allow\"";
 
 pub fn cases() -> Vec<Case> {
@@ -34,7 +37,7 @@ fn segment(source: &str, port: u16, destination: &str, to: u16, flags: u16) -> P
 fn closed() -> Case {
     let (host, server, relay) = ("203.0.113.1", "192.0.2.1", "192.0.2.25");
     let no = Reason::SmtpBlocked;
-    let reply = Reason::SmtpReplyBlocked;
+    let (reply, orphan) = (Reason::SmtpReplyBlocked, Reason::OrphanSynAck);
     Case::new(
         "closed-class",
         "`smtp = \"block\"` stops every segment to port 25, not only SYNs, and the servers' answers \
@@ -48,10 +51,15 @@ fn closed() -> Case {
     .frame("FIN", segment(host, 1, server, 25, 0x11), no)
     .frame("RST", segment(host, 1, server, 25, 0x04), no)
     .frame("IPv6", syn("2001:db8:200::1", "2001:db8::1"), no)
-    .frame("A server answers somebody's spoofed SYN", segment(server, 25, host, 1, 0x12), reply)
+    .frame("A server answers somebody's spoofed SYN", segment(server, 25, host, 1, 0x12), orphan)
+    .frame(
+        "A server answers the attempt above, as if it had come by another way",
+        segment(server, 25, host, 40_000, 0x12).acknowledgement(SEQUENCE + 1),
+        reply,
+    )
     .frame("A server's data", segment(server, 25, host, 1, 0x18).bytes(b"220 ready\r\n"), reply)
     .frame("A server's RST", segment(server, 25, host, 1, 0x14), reply)
-    .frame("A server's answer over IPv6", segment("2001:db8::1", 25, "2001:db8:200::1", 1, 0x12), reply)
+    .frame("A server's answer over IPv6", segment("2001:db8::1", 25, "2001:db8:200::1", 1, 0x12), orphan)
     .frame("The relay", syn_from(host, 2, relay, 25), Reason::Relayed)
     .frame("Data to the relay", segment(host, 2, relay, 25, 0x18).payload(10), Reason::MailSegment)
     .frame("The relay's answer", segment(relay, 25, host, 2, 0x12), Reason::MailSegment)
@@ -259,8 +267,14 @@ capacity = 1024
     .observed()
     .frame(
         "A server's answer to it",
-        segment("192.0.2.1", 25, "198.51.100.1", 1, 0x12),
+        segment("192.0.2.1", 25, "198.51.100.1", 40_000, 0x12).acknowledgement(SEQUENCE + 1),
         Reason::SmtpReplyBlocked,
+    )
+    .observed()
+    .frame(
+        "A server's answer to what it never sent",
+        segment("192.0.2.1", 25, "198.51.100.1", 40_001, 0x12).acknowledgement(SEQUENCE + 1),
+        Reason::OrphanSynAck,
     )
     .observed()
     .counts([7, 7, 2, 5], [0; 4])

@@ -138,7 +138,8 @@ to if a single verdict differs from what is written by hand.
 | [village](village/README.md) | Five minutes of an evening, made by `lychgate synth`, for the demo. |
 "
     .to_owned();
-    for Case { name, about, .. } in cases {
+    let listed = cases.iter().map(|Case { name, about, .. }| (*name, *about));
+    for (name, about) in listed.chain(super::zombies::rows()) {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "| [{name}]({name}/README.md) | {about} |");
     }

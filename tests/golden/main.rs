@@ -17,6 +17,7 @@ mod limits;
 mod plain;
 mod policies;
 mod village;
+mod zombies;
 
 use std::{
     collections::HashSet,
@@ -101,6 +102,7 @@ fn the_files_under_pcap_are_what_the_fixtures_and_the_replay_make() {
     if regenerate {
         fs::write("pcap/README.md", &listed).unwrap();
         village::regenerate();
+        zombies::regenerate();
     } else if fs::read_to_string("pcap/README.md").ok() != Some(listed) {
         stale.push("pcap/README.md".to_owned());
     }
@@ -214,6 +216,7 @@ fn what_crosses_crosses_untouched_and_the_rest_is_kept_apart() {
 fn no_folder_under_pcap_is_left_over() {
     let mut known: HashSet<_> = cases().iter().map(|case| case.name.to_owned()).collect();
     known.insert("village".to_owned());
+    known.extend(zombies::rows().into_iter().map(|(name, _)| name.to_owned()));
     for entry in fs::read_dir("pcap").unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();

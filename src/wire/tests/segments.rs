@@ -33,6 +33,7 @@ fn every_field_of_a_segment_is_read_where_it_stands() {
         source_port: 40_000,
         destination_port: 587,
         sequence: 0x0102_0304,
+        acknowledgement: 0x0a0b_0c0d,
         flags: TcpFlags(SYN),
         vlans: Vlans::default(),
         network_offset: 14,

@@ -515,6 +515,7 @@ impl Stack {
             source_port: ports.0,
             destination_port: ports.1,
             sequence: 0x0102_0304,
+            acknowledgement: 0x0a0b_0c0d,
             flags,
             vlans,
             network_offset: network as u16,

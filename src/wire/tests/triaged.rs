@@ -41,17 +41,15 @@ fn plain_web_name_and_echo_traffic_is_decided() {
         (58, vec![128; 40]),
     ];
     for (protocol, body) in bodies {
+        let expected = match protocol {
+            1 | 58 => Triage::Icmp(14),
+            _ => Triage::NotMail,
+        };
         if protocol != 58 {
-            assert_eq!(
-                triage(&ether(0x0800, &ipv4(protocol, &body))),
-                Triage::NotMail
-            );
+            assert_eq!(triage(&ether(0x0800, &ipv4(protocol, &body))), expected);
         }
         if protocol != 1 {
-            assert_eq!(
-                triage(&ether(0x86dd, &ipv6(protocol, &body))),
-                Triage::NotMail
-            );
+            assert_eq!(triage(&ether(0x86dd, &ipv6(protocol, &body))), expected);
         }
     }
 }
@@ -130,4 +128,38 @@ fn whatever_length_a_plain_packet_states_triage_and_decoder_agree() {
             }
         }
     }
+}
+
+#[test]
+fn an_unreachable_message_is_read_for_the_attempt_that_it_quotes() {
+    let quote = |packet: &[u8], from: IpAddr, to: IpAddr| {
+        let found = |frame: Vec<u8>| match triage(&frame) {
+            Triage::Icmp(at) => unreachable(&frame, at),
+            _ => None,
+        };
+        let message = |kind| [&[kind, 1, 0, 0, 0, 0, 0, 0], packet].concat();
+        let expected = Some(Quote {
+            source: from,
+            destination: to,
+            source_port: 40_000,
+            destination_port: 25,
+            sequence: 0x0102_0304,
+        });
+        assert_eq!(found(ether(0x0800, &ipv4(1, &message(3)))), expected);
+        assert_eq!(found(ether(0x86dd, &ipv6(58, &message(1)))), expected);
+        assert_eq!(found(ether(0x0800, &ipv4(1, &message(8)))), None, "echo");
+        assert_eq!(found(ether(0x86dd, &ipv6(58, &message(128)))), None, "echo");
+        for length in 0..packet.len() {
+            let cut = [&[3, 1, 0, 0, 0, 0, 0, 0], &packet[..length]].concat();
+            let quoted = found(ether(0x0800, &ipv4(1, &cut)));
+            assert!(quoted.is_none() || quoted == expected, "{length}");
+        }
+    };
+    quote(&ipv4(TCP, &attempt()), CLIENT.into(), SERVER.into());
+    quote(&ipv4(TCP, &attempt()[..8]), CLIENT.into(), SERVER.into());
+    quote(&ipv6(TCP, &attempt()), CLIENT6.into(), SERVER6.into());
+    let web = ipv4(TCP, &tcp((40_000, 443), SYN));
+    let message = [&[3, 1, 0, 0, 0, 0, 0, 0][..], &web].concat();
+    let frame = ether(0x0800, &ipv4(1, &message));
+    assert_eq!(unreachable(&frame, 14), None);
 }
