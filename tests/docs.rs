@@ -14,13 +14,14 @@ const COUNTERS: &str = include_str!("../docs/counters.md");
 const README: &str = include_str!("../README.md");
 
 /// Modules, and what of ours each may use (docs/architecture.md, "Floor plan").
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("wire", &[]),
     ("policy", &[]),
     ("source", &[]),
     ("spf", &["policy"]),
     ("disclosure", &["policy"]),
     ("import", &["policy"]),
+    ("complaint", &[]),
     ("engine", &["wire", "policy", "source"]),
     ("io", &["wire"]),
     ("worker", &["wire", "engine", "io"]),
@@ -49,6 +50,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "spf",
             "disclosure",
             "import",
+            "complaint",
         ],
     ),
 ];

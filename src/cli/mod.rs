@@ -1,7 +1,7 @@
 //! One file per subcommand; arguments become validated values here and nowhere else.
 //!
 //! Exit codes, the same for every subcommand: 0 done; 1 done, and mistakes were found (`check`,
-//! `spf --check`, `import`);
+//! `spf --check`, `import`, `report`);
 //! 2 the arguments or an input cannot be used, or an output cannot be written. An error is printed
 //! once, on standard error, as `lychgate: what: why`.
 
@@ -12,6 +12,7 @@ mod explain;
 mod import;
 mod manual;
 mod replay;
+mod report;
 mod run;
 mod spf;
 mod synth;
@@ -69,6 +70,7 @@ enum Command {
     Spf(spf::SpfArgs),
     Disclose(disclose::DiscloseArgs),
     Import(import::ImportArgs),
+    Report(report::ReportArgs),
     Completions(completions::CompletionsArgs),
     Manual(manual::ManualArgs),
 }
@@ -85,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Spf(args) => spf::run(args),
         Command::Disclose(args) => disclose::run(args),
         Command::Import(args) => import::run(args),
+        Command::Report(args) => report::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Manual(args) => manual::run(args),
     };

@@ -9,6 +9,7 @@ use std::{
 
 mod disclose;
 mod import;
+mod report;
 mod spf;
 
 /// A mail server among residential customers, and a relay.
