@@ -44,3 +44,20 @@ need_xdp() {
     install_header zlib.h zlib1g-dev
     install_header pcap/pcap.h libpcap-dev
 }
+
+# need_aiosmtpd: a real SMTP server for Python, from PyPI or Debian; PYTHON runs it.
+need_aiosmtpd() {
+    install python3 python3
+    for PYTHON in target/python/bin/python3 python3 /usr/bin/python3; do
+        "$PYTHON" -c 'import aiosmtpd' 2>/dev/null && return
+    done
+    say "Installing aiosmtpd"
+    PYTHON=target/python/bin/python3
+    if python3 -m venv target/python 2>/dev/null &&
+        "$PYTHON" -m pip install --quiet --disable-pip-version-check aiosmtpd==1.4.6; then
+        return
+    fi
+    command -v apt-get >/dev/null || die "aiosmtpd is missing: pip install aiosmtpd"
+    apt-get install -y -qq python3-aiosmtpd >/dev/null
+    PYTHON=/usr/bin/python3
+}

@@ -5,6 +5,9 @@ need_rust
 need_xdp
 install python3 python3
 install ip iproute2
+install ethtool ethtool
+install curl curl
+need_aiosmtpd
 for component in fmt clippy; do
     cargo "$component" --version >/dev/null 2>&1 || rustup component add "${component/fmt/rustfmt}"
 done

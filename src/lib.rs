@@ -13,10 +13,13 @@
 //! | [`spf`] | which mail servers does the provider vouch for, and does the DNS say so? |
 //! | [`source`] | may this subscriber open one more connection now? |
 //! | [`engine`] | so what happens to this frame? |
+//! | [`remedy`] | what becomes of a subscriber who was found out? |
+//! | [`store`] | what survives when the program doesn't? |
 //! | [`io`] | where do frames come from, where do they go? |
 //! | [`worker`] | how does one thread carry frames from port to port, judged? |
 //! | [`control`] | who starts, watches and stops the workers? |
 //! | [`synth`] | what would such a network's traffic look like? |
+//! | [`load`] | what does a box make of frames, and how fast? |
 //! | [`replay`] | what would have happened to this capture? |
 //! | [`report`] | how is that shown to people and programs? |
 //! | [`cli`] | what does the user ask for? |
@@ -30,11 +33,14 @@ pub mod disclosure;
 pub mod engine;
 pub mod import;
 pub mod io;
+pub mod load;
 pub mod policy;
+pub mod remedy;
 pub mod replay;
 pub mod report;
 pub mod source;
 pub mod spf;
+pub mod store;
 pub mod synth;
 pub mod wire;
 pub mod worker;

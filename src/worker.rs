@@ -37,8 +37,8 @@ pub use counts::{DirectionCounts, Flow, Histograms, Published, Snapshot};
 use self::idle::Idle;
 use crate::{
     engine::{Action, Direction, Engine, Frame, Judgements, Nanos},
-    io::{Ports, Side},
-    wire::{self, Decoded, Link},
+    io::{Lease, Ports, Side},
+    wire::{self, Decoded, Link, Service},
 };
 
 /// At most this many frames are taken from each port in a round.
@@ -149,6 +149,7 @@ impl<P: Ports, C: FnMut() -> Nanos> Worker<P, C> {
             judgements: Judgements {
                 verdicts: Vec::with_capacity(2 * BATCH_MAX),
                 attempts: Vec::with_capacity(2 * BATCH_MAX),
+                leases: Vec::with_capacity(2 * BATCH_MAX),
             },
             patience: [0; 2],
             arrivals: Vec::with_capacity(2 * BATCH_MAX),
@@ -230,6 +231,7 @@ impl<P: Ports, C: FnMut() -> Nanos> Worker<P, C> {
         if count > 0 {
             self.judge(arrived[0], now);
             self.carry_out(arrived[0]);
+            self.lease();
         }
         self.ports.flush()?;
         if count > 0 {
@@ -271,6 +273,22 @@ impl<P: Ports, C: FnMut() -> Nanos> Worker<P, C> {
             }
         }
         self.frames = frames;
+    }
+
+    /// Leaves to the ports what they may refuse by themselves.
+    #[inline]
+    fn lease(&mut self) {
+        if !self.judgements.leases.is_empty() {
+            let leases = self.judgements.leases.iter().map(|lease| Lease {
+                source: lease.source,
+                is_submission: lease.service == Service::Submission,
+                until: lease.until,
+                generation: lease.generation,
+                counter: lease.counter(),
+            });
+            let leases: ArrayVec<_, { 2 * BATCH_MAX }> = leases.collect();
+            self.ports.lease(&leases);
+        }
     }
 
     #[inline]

@@ -73,6 +73,14 @@ refused! {
         "unknown key `mode` in [[pool]]", "policy.toml:6:1", "belongs at the top of the file, before the first [table]";
     a_key_unlike_any: format!("colour = \"red\"\n{GOOD}") =>
         "unknown key `colour` in the policy", "the policy takes: mode, ports";
+    a_store_without_a_path: format!("{GOOD}[store]\nkeep = \"30d\"\n") =>
+        "`path` is missing in [store]", "add `path = \"/var/lib/lychgate/cases.redb\"`";
+    a_store_with_an_empty_path: format!("{GOOD}[store]\npath = \"\"\n") =>
+        "`path` is empty", "policy.toml:7:8";
+    a_time_to_keep_that_is_none: format!("{GOOD}[store]\npath = \"cases\"\nkeep = \"6 months\"\n") =>
+        "`keep` cannot be \"6 months\"", "write how many days, from \"1d\" to \"3650d\"";
+    a_word_where_true_or_false_belongs: format!("{GOOD}[[subscriber]]\nprefixes = [\"203.0.113.9\"]\nclass = \"home\"\nautomatic = \"no\"\n") =>
+        "`automatic` must be true or false, not a string", "write true or false";
     a_string_where_an_integer_belongs: format!("{GOOD}subscriber_prefix = \"32\"\n") =>
         "`subscriber_prefix` must be an integer, not a string", "write it without quotes";
     an_integer_where_a_string_belongs: format!("{GOOD}[[pool]]\nprefix = 10\nclass = \"home\"\n") =>
@@ -157,6 +165,20 @@ refused! {
         "`uplink` is missing in [ports]", "add `uplink = \"eth2\"`";
     an_impossible_interface: format!("[ports]\naccess = \"eth 1\"\nuplink = \"eth2\"\n{GOOD}") =>
         "\"eth 1\" cannot be the name of a network interface", "at most 15 characters";
+    a_ring_that_is_no_power_of_two: format!("[ports]\nring = 1000\n{GOOD}") =>
+        "`ring` is 1000, which is no power of 2", "policy.toml:2:8", "choose 512 or 1024";
+    a_batch_of_none: format!("[ports]\nbatch = 0\n{GOOD}") =>
+        "`batch` is 0, which is not from 1 to 64", "policy.toml:2:9";
+    a_flag_that_is_a_word: format!("[ports]\nstats = \"yes\"\n{GOOD}") =>
+        "`stats` must be true or false, not a string", "write true or false";
+    a_steering_that_does_not_exist: format!("[ports]\nsteer = \"mails\"\n{GOOD}") =>
+        "`steer` cannot be \"mails\"", "did you mean \"mail\"?";
+    a_core_for_two_workers: format!("[ports]\ncores = [2, 2]\n{GOOD}") =>
+        "core 2 is given twice", "give each worker a core of its own";
+    fewer_cores_than_workers: format!("[ports]\nworkers = 2\ncores = [1]\n{GOOD}") =>
+        "`cores` has 1 for 2 workers", "name a core for each worker";
+    a_setting_of_the_box_elsewhere: format!("ring = 512\n{GOOD}") =>
+        "unknown key `ring` in the policy", "`ring` belongs in [ports]";
     a_list_that_is_not_there: format!("{GOOD}[lists]\nsubscribers = [\"no.csv\"]\n") =>
         "cannot read list no.csv: No such file", "policy.toml:7:16", "relative to the folder of the policy file";
     a_list_named_twice: format!("{GOOD}[lists]\nsubscribers = [\"no.csv\", \"no.csv\"]\n") =>
@@ -336,6 +358,32 @@ fn a_good_policy_is_explained() {
     ] {
         assert!(out.contains(text), "no {text:?} in:\n{out}");
     }
+}
+
+#[test]
+fn what_the_live_box_is_told_is_shown_where_it_is_not_the_default() {
+    let policy = format!(
+        "[ports]\nsteer = \"mail\"\nring = 4096\ncores = [1, 0]\ndefer_irqs = 3\nspin = 50\n{GOOD}"
+    );
+    let (code, out, err) = check(&[("policy.toml", policy.as_bytes())], &["policy.toml"]);
+    assert_eq!(code, 0, "{err}");
+    let ports = "\nPorts\n  as the arguments of `lychgate run` name them\n  steer = \"mail\"\n  \
+                 cores = [1, 0]\n  ring = 4096\n  defer_irqs = 3\n\n";
+    assert!(out.contains(ports), "{out}");
+    let idle = "`defer_irqs` has no effect: there is no busy polling";
+    assert!(err.contains(idle), "{err}");
+    let (_, out, _) = check(
+        &[("policy.toml", policy.as_bytes())],
+        &["--json", "policy.toml"],
+    );
+    let answer: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(answer["policy"]["ports"], serde_json::Value::Null);
+    let run = &answer["policy"]["run"];
+    assert_eq!(
+        (&run["steer"], &run["ring"]),
+        (&"mail".into(), &4096.into())
+    );
+    assert_eq!(run["cores"], serde_json::json!([1, 0]));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! docs/policy.md says what the policy reader does.
 
 use lychgate::policy::{
-    CAPACITY_DEFAULT, CAPACITY_MAX, CLASSES_MAX, COLUMNS, CONNECTIONS_MAX, Policy, SHAPES,
-    VLANS_MAX,
+    self, CAPACITY_DEFAULT, CAPACITY_MAX, CLASSES_MAX, COLUMNS, CONNECTIONS_MAX, Policy,
+    RunSettings, SHAPES, VLANS_MAX,
 };
 
 const DOCS: &str = include_str!("../docs/policy.md");
@@ -72,18 +72,52 @@ fn the_examples_are_those_in_the_files() {
     assert_eq!(survey.trim(), bare.join("\n").trim());
 }
 
+/// A number as the documentation writes it.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(String::from_utf8_lossy)
+        .collect();
+    groups.join(",")
+}
+
+/// The row of a key of `[ports]`.
+fn row(key: &str) -> &'static str {
+    let begin = format!("| `{key}` |");
+    let row = DOCS.lines().find(|line| line.starts_with(&begin));
+    row.unwrap_or_else(|| panic!("no row for `{key}`"))
+}
+
+#[test]
+fn the_live_box_has_the_defaults_and_bounds_of_its_rows() {
+    for (key, default) in RunSettings::default().rows() {
+        let begin = format!("| `{key}` | {default} |");
+        assert!(row(key).starts_with(&begin), "{begin}");
+    }
+    for (key, bounds) in [
+        ("workers", policy::WORKERS),
+        ("deadline", policy::DEADLINE),
+        ("batch", policy::BATCH),
+        ("spin", policy::SPIN),
+        ("ring", policy::RING),
+        ("busy_poll_time", policy::BUSY_POLL_TIME),
+        ("busy_poll_budget", policy::BUSY_POLL_BUDGET),
+        ("defer_irqs", policy::DEFER_IRQS),
+        ("flush_timeout", policy::FLUSH_TIMEOUT),
+    ] {
+        let [low, high] = [bounds.low, bounds.high].map(|number| grouped(number.into()));
+        assert!(row(key).contains(&format!("{low} to {high}")), "{key}");
+        assert_eq!(row(key).contains("a power of 2"), bounds.power_of_two);
+    }
+    let stamp_max = grouped(policy::STAMP.high.into());
+    assert!(row("stamp").contains(&format!("a power of 2 up to {stamp_max}")));
+}
+
 #[test]
 fn bounds_are_those_of_the_reader() {
-    let grouped = |number: u64| {
-        let digits = number.to_string();
-        let groups: Vec<_> = digits
-            .as_bytes()
-            .rchunks(3)
-            .rev()
-            .map(String::from_utf8_lossy)
-            .collect();
-        groups.join(",")
-    };
     for (what, text) in [
         (
             "limits",

@@ -71,5 +71,14 @@ fn a_summary_that_cannot_be_written_is_told_before_anything_is_attached() {
 #[test]
 fn a_batch_of_none_is_refused() {
     let said = refusal("batch", "", &["--batch", "0"]);
-    assert!(said.contains("0 is not in 1..=64"), "{said}");
+    assert!(said.contains("write a number from 1 to 64"), "{said}");
+}
+
+#[test]
+fn a_setting_of_the_policy_holds_and_an_argument_goes_before_it() {
+    let ports = "[ports]\naccess = \"lo\"\nuplink = \"nowhere\"\njson = \"/nowhere/policy.json\"\n";
+    let said = refusal("key", ports, &[]);
+    assert!(said.contains("/nowhere/policy.json: cannot be"), "{said}");
+    let said = refusal("key-override", ports, &["--json", "/nowhere/run.json"]);
+    assert!(said.contains("/nowhere/run.json: cannot be"), "{said}");
 }

@@ -34,7 +34,10 @@
 //    Whatever is odd, short, unknown or not understood here goes to user space, where the full
 //    decoder is. tests/afxdp feeds the same frames to both and compares.
 //
-// 6. Life. The programs hang on their ports by BPF links, pinned in the BPF file system: they stay
+// 6. Leases. What steering would hand to a worker is dropped if a worker has said that it would be
+//    refused: lease.bpf.h.
+//
+// 7. Life. The programs hang on their ports by BPF links, pinned in the BPF file system: they stay
 //    when the process ends. A new process puts its own programs into the pinned links in one step,
 //    so that no frame ever meets an empty hook, and its own maps come with them.
 //
@@ -56,6 +59,7 @@ enum side { ACCESS, UPLINK, SIDES };
 enum fate {
 	FATE_TO_WORKER,         // handed to the queue's socket
 	FATE_HARMLESS,          // crossed in the kernel: certainly not mail
+	FATE_LEASED,            // dropped: a worker said that its source is refused until later
 	FATE_BYPASS_NO_SOCKET,  // crossed in the kernel: no worker on this queue
 	FATE_BYPASS_STALE,      // crossed in the kernel: the worker's heartbeat is too old
 	FATE_CLOSED_NO_SOCKET,  // dropped: as above, but failing closed
@@ -194,7 +198,6 @@ static __always_inline bool is_harmless_transport(__u32 protocol, bool has_ports
 	return protocol == PROTOCOL_UDP && !is_tunnel(source) && !is_tunnel(destination);
 }
 
-// `room` is what the layers around the packet leave for it.
 static __always_inline bool is_harmless_ipv4(const __u8 *at, const __u8 *end, __u32 room)
 {
 	const __u32 look = 24; // a plain header, and two ports
@@ -217,52 +220,66 @@ static __always_inline bool is_harmless_ipv6(const __u8 *at, const __u8 *end, __
 	return is_harmless_transport(at[6], octets2(at + 4) + 40 >= look, at + 40);
 }
 
-static __always_inline bool is_harmless(struct xdp_md *context)
-{
-	const __u8 *at = (void *)(long)context->data + 14;
-	const __u8 *end = (void *)(long)context->data_end;
-	__u32 room = UNBOUNDED;
-	__u32 ethertype, version;
+// Where a frame's IP packet begins.
+struct packet {
+	const __u8 *at;
+	__u32 version; // 0: it has none that can be seen at once
+	__u32 room;    // what the layers around it leave for it
+};
 
-	if (at > end)
-		return false;
-	ethertype = octets2(at - 2);
+static __always_inline struct packet find_packet(const __u8 *frame, const __u8 *end)
+{
+	struct packet none = {.at = frame};
+	struct packet packet = {.at = frame + 14, .room = UNBOUNDED};
+	__u32 ethertype;
+
+	if (packet.at > end)
+		return none;
+	ethertype = octets2(packet.at - 2);
 #pragma unroll
 	for (int tag = 0; tag < TAGS_MAX && is_tag(ethertype); tag++) {
-		at += 4;
-		if (at > end)
-			return false;
-		ethertype = octets2(at - 2);
+		packet.at += 4;
+		if (packet.at > end)
+			return none;
+		ethertype = octets2(packet.at - 2);
 	}
 	if (ethertype == ETHERTYPE_IPV4) {
-		version = 4;
+		packet.version = 4;
 	} else if (ethertype == ETHERTYPE_IPV6) {
-		version = 6;
+		packet.version = 6;
 	} else if (ethertype == ETHERTYPE_PPPOE_SESSION) {
 		// RFC 2516 section 4; the length counts the PPP protocol field.
-		if (at + 8 > end || octets2(at + 4) < 2)
-			return false;
-		room = octets2(at + 4) - 2;
-		version = octets2(at + 6) == PPP_IPV4 ? 4 : octets2(at + 6) == PPP_IPV6 ? 6 : 0;
-		at += 8;
+		if (packet.at + 8 > end || octets2(packet.at + 4) < 2)
+			return none;
+		packet.room = octets2(packet.at + 4) - 2;
+		packet.version = octets2(packet.at + 6) == PPP_IPV4   ? 4
+				 : octets2(packet.at + 6) == PPP_IPV6 ? 6
+								      : 0;
+		packet.at += 8;
 	} else if (ethertype == ETHERTYPE_MPLS || ethertype == ETHERTYPE_MPLS_MULTICAST) {
 		// RFC 3032: a label stack, then IP if the first half octet says so.
 		bool bottom = false;
 
 #pragma unroll
 		for (int label = 0; label < TAGS_MAX && !bottom; label++) {
-			if (at + 5 > end)
-				return false;
-			bottom = at[2] & 1;
-			at += 4;
+			if (packet.at + 5 > end)
+				return none;
+			bottom = packet.at[2] & 1;
+			packet.at += 4;
 		}
-		version = bottom ? at[0] >> 4 : 0;
-	} else {
-		return false;
+		packet.version = bottom ? packet.at[0] >> 4 : 0;
 	}
-	return version == 4 ? is_harmless_ipv4(at, end, room)
-			    : version == 6 && is_harmless_ipv6(at, end, room);
+	return packet;
 }
+
+static __always_inline bool is_harmless(const struct packet *packet, const __u8 *end)
+{
+	if (packet->version == 4)
+		return is_harmless_ipv4(packet->at, end, packet->room);
+	return packet->version == 6 && is_harmless_ipv6(packet->at, end, packet->room);
+}
+
+#include "lease.bpf.h"
 
 // -- Where it goes -----------------------------------------------------------------------------
 
@@ -310,8 +327,18 @@ static __always_inline int steer(struct xdp_md *context, enum side side)
 
 	if (!settings_now)
 		return XDP_DROP; // cannot be: an array always has its element
-	if (settings_now->steer == STEER_MAIL && is_harmless(context))
-		return cross(side, FATE_HARMLESS);
+	if (settings_now->steer == STEER_MAIL) {
+		const __u8 *end = (void *)(long)context->data_end;
+		struct packet packet = find_packet((void *)(long)context->data, end);
+
+		if (is_harmless(&packet, end))
+			return cross(side, FATE_HARMLESS);
+		if (side == ACCESS && is_alive(queue, settings_now->deadline_ns) &&
+		    is_leased(&packet, end)) {
+			count(side, FATE_LEASED);
+			return XDP_DROP;
+		}
+	}
 	no_socket = bpf_redirect_map(&sockets, queue * SIDES + side, XDP_DROP) != XDP_REDIRECT;
 	if (!no_socket && is_alive(queue, settings_now->deadline_ns)) {
 		if (!(count(side, FATE_TO_WORKER) & settings_now->stamp_mask))

@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use crate::{
     policy::{
-        Class, Diagnostics, Excess, Fallback, Limit, Policy, Pool, Progress, Rule, Severity,
-        window_text,
+        Class, Diagnostics, Excess, Fallback, Limit, Policy, Pool, Progress, Rule, RunSettings,
+        Severity, window_text,
     },
     source,
 };
@@ -126,6 +126,7 @@ struct Answer<'a> {
 struct Facts<'a> {
     mode: &'static str,
     ports: Option<PortFacts<'a>>,
+    run: &'a RunSettings,
     classes: Vec<ClassFacts<'a>>,
     pools: Vec<PoolFacts<'a>>,
     subscribers: usize,
@@ -133,6 +134,8 @@ struct Facts<'a> {
     relay_limit: Option<LimitFacts>,
     concentrators: &'a [IpNet],
     sources: SourceFacts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<StoreFacts>,
     address_octets: usize,
 }
 
@@ -184,6 +187,13 @@ struct SourceFacts {
     strangers: &'static str,
 }
 
+#[derive(Serialize)]
+struct StoreFacts {
+    path: String,
+    socket: String,
+    keep_seconds: u64,
+}
+
 impl<'a> Facts<'a> {
     fn of(policy: &'a Policy) -> Self {
         let ports = policy.ports();
@@ -193,6 +203,7 @@ impl<'a> Facts<'a> {
                 access: &ports.access,
                 uplink: &ports.uplink,
             }),
+            run: policy.run_settings(),
             classes: policy.classes().iter().map(ClassFacts::of).collect(),
             pools: policy
                 .pools()
@@ -209,6 +220,11 @@ impl<'a> Facts<'a> {
                 full: fallback(policy.full()),
                 strangers: fallback(policy.strangers()),
             },
+            store: policy.keeping().map(|keeping| StoreFacts {
+                path: keeping.path.display().to_string(),
+                socket: keeping.socket.display().to_string(),
+                keep_seconds: keeping.keep.as_secs(),
+            }),
             address_octets: policy.address_octets(),
         }
     }
@@ -220,13 +236,7 @@ impl<'a> Facts<'a> {
                 "\nIt observes: everything is judged and counted, all is forwarded."
             )?;
         }
-        if let Some(ports) = &self.ports {
-            writeln!(
-                out,
-                "\nPorts\n  access {}, uplink {}",
-                ports.access, ports.uplink
-            )?;
-        }
+        self.print_ports(out)?;
         writeln!(out, "\nClasses")?;
         let width = self
             .classes
@@ -269,7 +279,33 @@ impl<'a> Facts<'a> {
             "  mail from strangers (addresses in no pool): {strangers}"
         )?;
         let octets = DecimalBytes(self.address_octets as u64);
-        writeln!(out, "  {octets} of memory for looking up addresses")
+        writeln!(out, "  {octets} of memory for looking up addresses")?;
+        if let Some(store) = &self.store {
+            let (path, days) = (&store.path, store.keep_seconds / 86_400);
+            writeln!(
+                out,
+                "\nStore\n  cases in {path}; closed ones are kept for {days} days"
+            )?;
+            writeln!(out, "  staff ask at {}", store.socket)?;
+        }
+        Ok(())
+    }
+
+    /// The interfaces, and every setting that is not as by default.
+    fn print_ports(&self, out: &mut impl Write) -> io::Result<()> {
+        let changed = self.run.changed();
+        if self.ports.is_none() && changed.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\nPorts")?;
+        match &self.ports {
+            Some(ports) => writeln!(out, "  access {}, uplink {}", ports.access, ports.uplink)?,
+            None => writeln!(out, "  as the arguments of `lychgate run` name them")?,
+        }
+        for (key, value) in changed {
+            writeln!(out, "  {key} = {value}")?;
+        }
+        Ok(())
     }
 
     /// Relays, concentrators and subscribers.

@@ -5,15 +5,18 @@
 //! 2 the arguments or an input cannot be used, or an output cannot be written. An error is printed
 //! once, on standard error, as `lychgate: what: why`.
 
+mod blast;
 mod check;
 mod completions;
 mod disclose;
 mod explain;
 mod import;
 mod manual;
+mod quarantine;
 mod replay;
 mod report;
 mod run;
+mod sink;
 mod spf;
 mod synth;
 
@@ -41,6 +44,7 @@ Examples:
   lychgate check isp.toml                                validate a policy
   lychgate replay --policy isp.toml evening.pcapng       try it on a capture
   lychgate explain evening.pcapng -n 4711 -p isp.toml    why was frame 4711 judged so?
+  lychgate subject 203.0.113.66 -p isp.toml              who is that, and is there a case?
   lychgate synth village.pcapng --policy-out village.toml
                                                          a capture to try things on
 
@@ -63,7 +67,12 @@ struct Cli {
 enum Command {
     Run(run::RunArgs),
     Detach(run::DetachArgs),
+    Blast(blast::BlastArgs),
+    Sink(sink::SinkArgs),
     Check(check::CheckArgs),
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
+    Subject(quarantine::SubjectArgs),
     Replay(replay::ReplayArgs),
     Explain(explain::ExplainArgs),
     Synth(synth::SynthArgs),
@@ -80,7 +89,11 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(args),
         Command::Detach(args) => run::detach(args),
+        Command::Blast(args) => blast::run(args),
+        Command::Sink(args) => sink::run(args),
         Command::Check(args) => check::run(args),
+        Command::Quarantine(command) => quarantine::run(command),
+        Command::Subject(args) => quarantine::subject(args),
         Command::Replay(args) => replay::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Synth(args) => synth::run(args),
@@ -226,6 +239,50 @@ fn bar_style(is_length_known: bool) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
+/// A whole number and its unit: "500ms", "90s", "10m", "1h", "1d".
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    const WRONG: &str = "say a whole number and its unit, like 500ms, 90s, 10m, 1h or 7d";
+    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or(WRONG)?;
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| WRONG)?;
+    let milliseconds: u64 = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(WRONG.to_owned()),
+    };
+    let duration = number
+        .checked_mul(milliseconds)
+        .filter(|&length| length <= 366 * 86_400_000);
+    duration
+        .map(Duration::from_millis)
+        .ok_or_else(|| "a year is the most".to_owned())
+}
+
+/// Creates an output, or says why not.
+#[cfg(feature = "xdp")]
+fn create(path: &Path) -> anyhow::Result<std::fs::File> {
+    use anyhow::Context;
+    std::fs::File::create(path).with_context(|| format!("{}: cannot be written", path.display()))
+}
+
+/// `CLOCK_MONOTONIC` in nanoseconds.
+#[cfg(feature = "xdp")]
+fn monotonic() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+#[cfg(not(feature = "xdp"))]
+fn no_live_ports() -> anyhow::Error {
+    anyhow::anyhow!(
+        "this program was built without live ports (feature `xdp`): build it on Linux with \
+         `cargo build --release`, or try the policy on a capture with `lychgate replay`"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -235,5 +292,24 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_duration_is_a_number_and_its_unit() {
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("10m"), Ok(Duration::from_secs(600)));
+        for wrong in [
+            "",
+            "10",
+            "m",
+            "1.5h",
+            "-1s",
+            "10 m",
+            "1w",
+            "9999999999999999999d",
+            "400d",
+        ] {
+            assert!(parse_duration(wrong).is_err(), "{wrong:?}");
+        }
     }
 }

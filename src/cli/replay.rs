@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     io::capture::Progress,
+    remedy::Subscriber,
     replay::{self, Captures, Outputs, Pending, Plan, ReplayError, Summary},
     report,
 };
@@ -68,6 +69,10 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     dropped: Option<PathBuf>,
 
+    /// Judge as if this subscriber (name, address or prefix) were quarantined; may be given again
+    #[arg(long, value_name = "WHO")]
+    quarantine: Vec<String>,
+
     /// Threads that judge; the verdicts are the same for any number
     #[arg(long, value_name = "N", default_value = "1")]
     workers: NonZeroUsize,
@@ -105,10 +110,17 @@ pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let to_stdout = outputs.iter().any(|path| is_standard_stream(path));
 
     let load = |path: &Path| load_policy(path, args.quiet);
+    let policy = load(&args.policy)?;
+    let quarantined = args.quarantine.iter().map(|who| {
+        let subscriber = Subscriber::find(&policy.policy, who).context("--quarantine")?;
+        Ok(subscriber.prefix)
+    });
+    let quarantined = quarantined.collect::<anyhow::Result<_>>()?;
     let plan = Plan {
         captures,
-        policy: load(&args.policy)?,
+        policy,
         compare: args.compare.as_deref().map(load).transpose()?,
+        quarantined,
         seed: args.seed,
         workers: args.workers,
         outputs: Outputs {

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::parse_duration;
 use crate::{
     engine::{Direction, Nanos},
     io::capture::{CaptureError, PcapWriter, Precision, Record, Writer},
@@ -356,52 +357,6 @@ impl Capture {
         match self {
             Self::Pcap(writer) => writer.finish(),
             Self::Pcapng(writer) => writer.finish(),
-        }
-    }
-}
-
-/// A whole number and its unit: "500ms", "90s", "10m", "1h", "1d".
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    const WRONG: &str = "say a whole number and its unit, like 500ms, 90s, 10m, 1h or 7d";
-    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or(WRONG)?;
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| WRONG)?;
-    let milliseconds: u64 = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err(WRONG.to_owned()),
-    };
-    let duration = number
-        .checked_mul(milliseconds)
-        .filter(|&length| length <= 366 * 86_400_000);
-    duration
-        .map(Duration::from_millis)
-        .ok_or_else(|| "a year is the most".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_duration_is_a_number_and_its_unit() {
-        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(parse_duration("10m"), Ok(Duration::from_secs(600)));
-        for wrong in [
-            "",
-            "10",
-            "m",
-            "1.5h",
-            "-1s",
-            "10 m",
-            "1w",
-            "9999999999999999999d",
-            "400d",
-        ] {
-            assert!(parse_duration(wrong).is_err(), "{wrong:?}");
         }
     }
 }

@@ -7,38 +7,36 @@
 
 use std::{
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use anyhow::bail;
 
 use super::{KernelFate, KernelRow, Site};
-use crate::io::{
-    Side,
-    afxdp::{
-        self, AttachMode, Attachment, Fate, Interface, Options, QueuePair, Settings, Steering,
+use crate::{
+    engine::{Lease, Leasing, Reason},
+    io::{
+        Side,
+        afxdp::{
+            self, AttachMode, Attachment, Fate, Interface, LeaseOptions, Options, QueuePair,
+            Settings, Steering,
+        },
     },
+    policy::{ClassId, Policy, Steer},
+    source::Syns,
 };
 
-/// Which frames come to user space.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Steer {
-    /// All where both ports run without copying, else those that may matter.
-    #[default]
-    Auto,
-    /// All.
-    All,
-    /// All but those that are positively harmless.
-    Mail,
-}
+/// Sources for each bucket of SYNs, of which it holds eight; and the least and most buckets (512 KiB
+/// and 64 MiB): a small table may meet a large flood, and where they are too few, the kernel program
+/// leaves more to the workers.
+const SOURCES_PER_BUCKET: usize = 4;
+const BUCKETS: std::ops::RangeInclusive<usize> = 1 << 13..=1 << 20;
 
-impl Steer {
-    /// What the kernel program is told, when it is known whether all ports run without copying.
-    const fn resolve(self, is_zero_copy: bool) -> afxdp::Steer {
-        match (self, is_zero_copy) {
-            (Self::All, _) | (Self::Auto, true) => afxdp::Steer::All,
-            (Self::Mail, _) | (Self::Auto, false) => afxdp::Steer::Mail,
-        }
+/// What the kernel program is told, when it is known whether all ports run without copying.
+const fn resolve(steer: Steer, is_zero_copy: bool) -> afxdp::Steer {
+    match (steer, is_zero_copy) {
+        (Steer::All, _) | (Steer::Auto, true) => afxdp::Steer::All,
+        (Steer::Mail, _) | (Steer::Auto, false) => afxdp::Steer::Mail,
     }
 }
 
@@ -53,6 +51,8 @@ pub struct Config<'a> {
     pub settings: Settings,
     /// What each worker asks of its sockets.
     pub options: Options,
+    /// Whose limits the kernel program may apply by itself, under leases.
+    pub policy: &'a Policy,
     /// Where the kernel program's links are pinned.
     pub pin_root: &'a Path,
 }
@@ -72,6 +72,8 @@ pub struct Live {
     interfaces: [Interface; 2],
     attachments: [Attachment; 2],
     steering: Steering,
+    syns: Arc<Syns>,
+    classes: usize,
     steer: Steer,
     settings: Settings,
     options: Options,
@@ -95,10 +97,14 @@ impl Live {
         let interfaces = [Interface::by_name(access)?, Interface::by_name(uplink)?];
         let queues = common_queues(&interfaces)?;
         let settings = Settings {
-            steer: config.steer.resolve(false),
+            steer: resolve(config.steer, false),
             ..config.settings
         };
-        let steering = Steering::load([&interfaces[0], &interfaces[1]], &settings)?;
+        let leasing = lease_options(config.policy);
+        let key = leasing.key;
+        let ports = [&interfaces[0], &interfaces[1]];
+        let steering = Steering::load_with_leases(ports, &settings, leasing)?;
+        let syns = Arc::new(Syns::new(Box::new(steering.syn_memory()?), key));
         let attach =
             |side: Side| afxdp::attach(&steering, side, &interfaces[side.index()], config.pin_root);
         let attachments = [attach(Side::Access)?, attach(Side::Uplink)?];
@@ -106,6 +112,8 @@ impl Live {
             attachments,
             interfaces,
             steering,
+            syns,
+            classes: config.policy.classes().len(),
             steer: config.steer,
             settings,
             options: config.options,
@@ -132,7 +140,7 @@ impl Live {
     #[must_use]
     pub fn steer(&self) -> afxdp::Steer {
         let is_zero_copy = self.lock().iter().all(|one| one.is_zero_copy == [true; 2]);
-        self.steer.resolve(is_zero_copy)
+        resolve(self.steer, is_zero_copy)
     }
 
     /// How the kernel program runs on a port, and whatever an operator should know of it.
@@ -164,6 +172,16 @@ impl Live {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Obtained>> {
         self.obtained.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What leases need under this policy.
+fn lease_options(policy: &Policy) -> LeaseOptions {
+    let buckets = (policy.capacity() / SOURCES_PER_BUCKET).clamp(*BUCKETS.start(), *BUCKETS.end());
+    LeaseOptions {
+        buckets: buckets as u32,
+        key: rand::random(),
+        relays: policy.relays().to_vec(),
     }
 }
 
@@ -207,6 +225,26 @@ impl Site for Live {
         Ok(self.steering.set(&settings)?)
     }
 
+    fn leasing(&self) -> Option<Leasing> {
+        (self.steer() == afxdp::Steer::Mail).then(|| Leasing {
+            syns: Arc::clone(&self.syns),
+            generation: self.steering.lease_generation(),
+        })
+    }
+
+    fn leased(&self) -> Vec<(Reason, ClassId, u64)> {
+        let counters = Lease::counters(self.classes);
+        // As below: what cannot be read stands still.
+        let leased = self.steering.leased(counters).unwrap_or_default();
+        leased
+            .into_iter()
+            .map(|(counter, frames)| {
+                let (reason, class) = Lease::counted(counter);
+                (reason, class, frames)
+            })
+            .collect()
+    }
+
     fn kernel(&self) -> Vec<KernelRow> {
         // Counters that cannot be read are shown as standing still, not as a reason to stop.
         let fates = self.steering.fates().unwrap_or_default();
@@ -215,6 +253,7 @@ impl Site for Live {
             fate: match fate {
                 Fate::ToWorker => KernelFate::ToWorker,
                 Fate::Harmless | Fate::BypassNoSocket | Fate::BypassStale => KernelFate::Crossed,
+                Fate::Leased => KernelFate::Refused,
                 Fate::ClosedNoSocket | Fate::ClosedStale | Fate::NoPort => KernelFate::Dropped,
             },
             frames: Side::BOTH.map(|side| fates.get(fate, side)),
@@ -229,9 +268,9 @@ mod tests {
 
     #[test]
     fn automatic_steering_takes_all_only_where_nothing_is_copied() {
-        assert_eq!(Steer::Auto.resolve(true), afxdp::Steer::All);
-        assert_eq!(Steer::Auto.resolve(false), afxdp::Steer::Mail);
-        assert_eq!(Steer::All.resolve(false), afxdp::Steer::All);
-        assert_eq!(Steer::Mail.resolve(true), afxdp::Steer::Mail);
+        assert_eq!(resolve(Steer::Auto, true), afxdp::Steer::All);
+        assert_eq!(resolve(Steer::Auto, false), afxdp::Steer::Mail);
+        assert_eq!(resolve(Steer::All, false), afxdp::Steer::All);
+        assert_eq!(resolve(Steer::Mail, true), afxdp::Steer::Mail);
     }
 }

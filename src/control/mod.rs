@@ -11,10 +11,15 @@
 //! | `site` | what the workers stand on: ports, and what the kernel does without them |
 //! | `live` | the site that is a box in the wire: interfaces, kernel program, sockets |
 //! | `cores` | which core each worker gets |
+//! | `casebook` | cases: decided, stored, then enforced |
+//! | `counter` | where staff ask: the control socket, or the store where no box runs |
 //! | `stats` | what happened within a second |
 //! | `summary` | what happened from start to end, for people and programs |
 
+pub mod casebook;
 pub mod cores;
+#[cfg(unix)]
+pub mod counter;
 #[cfg(feature = "xdp")]
 pub mod live;
 mod site;

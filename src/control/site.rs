@@ -1,6 +1,10 @@
 //! What the workers stand on.
 
-use crate::io::Ports;
+use crate::{
+    engine::{Leasing, Reason},
+    io::Ports,
+    policy::ClassId,
+};
 
 /// Opens each worker's ports, and knows what the kernel does with frames that no worker sees.
 pub trait Site: Sync {
@@ -23,6 +27,16 @@ pub trait Site: Sync {
     /// The run cannot begin after all.
     fn ready(&self) -> anyhow::Result<()> {
         Ok(())
+    }
+
+    /// What an engine needs to offer leases, if its ports, which are open, want any.
+    fn leasing(&self) -> Option<Leasing> {
+        None
+    }
+
+    /// Outbound attempts refused under leases since the start, by reason and class.
+    fn leased(&self) -> Vec<(Reason, ClassId, u64)> {
+        Vec::new()
     }
 
     /// What has become of frames in the kernel since the start, without a worker.
@@ -51,4 +65,6 @@ pub enum KernelFate {
     Crossed,
     /// Dropped them.
     Dropped,
+    /// Refused them under a lease: counted among the verdicts, under their reasons.
+    Refused,
 }

@@ -21,7 +21,7 @@ use anyhow::{Context, anyhow};
 
 use super::{Rates, Sample, Site, Summary, cores};
 use crate::{
-    engine::Engine,
+    engine::{Direction, Engine, Restrictions},
     policy::Policy,
     source::SourceTable,
     worker::{Published, Settings, Snapshot, Worker, monotonic},
@@ -32,6 +32,8 @@ use crate::{
 pub struct Plan {
     /// What judges the frames.
     pub policy: Arc<Policy>,
+    /// Who is quarantined.
+    pub restrictions: Restrictions,
     /// How many workers.
     pub workers: usize,
     /// The core of each. Empty: none is pinned.
@@ -120,7 +122,8 @@ impl Supervisor {
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
             for index in 0..self.plan.workers {
-                let engine = Engine::new(Arc::clone(policy), Arc::clone(&sources));
+                let engine = Engine::new(Arc::clone(policy), Arc::clone(&sources))
+                    .restricted_by(self.plan.restrictions.clone());
                 let report = self.report.clone();
                 let (plan, stop) = (&self.plan, &stop);
                 let body = move || employ(site, plan, index, engine, stop, &report);
@@ -148,7 +151,7 @@ fn employ(
     site: &impl Site,
     plan: &Plan,
     index: usize,
-    engine: Engine,
+    mut engine: Engine,
     stop: &AtomicBool,
     report: &Sender<Event>,
 ) {
@@ -157,6 +160,9 @@ fn employ(
             cores::pin(core)?;
         }
         let ports = site.open(index)?;
+        if let Some(leasing) = site.leasing() {
+            engine.offer_leases(leasing);
+        }
         let mut worker = Worker::new(ports, engine, monotonic, plan.settings);
         // The supervisor outlives the workers: it listens.
         let _ = report.send(Event::Opened(index, worker.published()));
@@ -265,6 +271,10 @@ impl<'a> Crew<'a> {
         let mut workers = Snapshot::new(self.plan.policy.classes().len());
         for published in self.published.iter().flatten() {
             workers.merge(&published.read());
+        }
+        for (reason, class, frames) in site.leased() {
+            let outbound = Direction::Outbound;
+            workers.verdicts.add(reason, outbound, Some(class), frames);
         }
         Sample {
             at: Instant::now(),

@@ -33,6 +33,12 @@ impl Counters {
         self.cells[index] += 1;
     }
 
+    /// Counts frames that were judged elsewhere: by the kernel program, under a lease.
+    pub fn add(&mut self, reason: Reason, direction: Direction, class: Option<ClassId>, more: u64) {
+        let index = self.index(reason, direction, class);
+        self.cells[index] += more;
+    }
+
     /// Frames of one reason, direction and class (`None`: no class was looked up).
     #[must_use]
     pub fn get(&self, reason: Reason, direction: Direction, class: Option<ClassId>) -> u64 {

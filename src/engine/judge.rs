@@ -18,8 +18,8 @@ impl Engine {
     /// Decides every staged attempt and completes its verdict.
     pub(super) fn judge(&mut self, frames: &[Frame<'_>], judgements: &mut Judgements) {
         for (staged, attempt) in self.staged.iter().zip(&mut judgements.attempts) {
-            let now = frames[usize::from(attempt.frame)].time;
-            let (reason, retransmission) = self.decide(staged, now);
+            let frame = &frames[usize::from(attempt.frame)];
+            let (reason, retransmission) = self.decide(staged, frame.time);
             let terms = self.terms(attempt.class);
             let refused = reason.effect() != Effect::Forward;
             let verdict = &mut judgements.verdicts[usize::from(attempt.frame)];
@@ -32,6 +32,9 @@ impl Engine {
             };
             attempt.admitted = !refused;
             attempt.retransmission = retransmission;
+            if refused && !retransmission && self.leasing.is_some() {
+                judgements.leases.extend(self.lease(frame, attempt, staged));
+            }
         }
     }
 
@@ -42,6 +45,10 @@ impl Engine {
             Recalled::First(verdict) => return (Reason::ALL[usize::from(verdict)], true),
             Recalled::New(place) => place,
         };
+        if let Some(reason) = self.refused_in_kernel(staged, now) {
+            place.keep(reason as u8);
+            return (reason, true);
+        }
         let reason = match staged.ruling {
             StagedRuling::Decided(reason) => reason,
             StagedRuling::Charge {
@@ -51,6 +58,9 @@ impl Engine {
             } => self.charge(source, limit, meter, now),
         };
         place.keep(reason as u8);
+        if reason.effect() == Effect::Forward {
+            self.note_let_through(staged, now);
+        }
         (reason, false)
     }
 

@@ -10,7 +10,9 @@
 
 mod counters;
 mod judge;
+mod lease;
 mod reason;
+mod restrictions;
 mod stage;
 
 use std::sync::Arc;
@@ -19,10 +21,15 @@ use ipnet::IpNet;
 
 pub use self::{
     counters::Counters,
+    lease::{Lease, Leasing},
     reason::{Effect, Reason},
+    restrictions::Restrictions,
 };
 
-use self::stage::{Staged, Terms};
+use self::{
+    restrictions::Pinned,
+    stage::{Staged, Terms},
+};
 use crate::{
     policy::{ClassId, Policy},
     source::{SourceTable, pages::prefetch},
@@ -135,12 +142,16 @@ pub struct Judgements {
     pub verdicts: Vec<Verdict>,
     /// The attempts among them, in order.
     pub attempts: Vec<Attempt>,
+    /// The leases that follow from their refusals, where the engine offers any: at most one an
+    /// attempt.
+    pub leases: Vec<Lease>,
 }
 
 impl Judgements {
     fn clear(&mut self) {
         self.verdicts.clear();
         self.attempts.clear();
+        self.leases.clear();
     }
 }
 
@@ -150,8 +161,10 @@ pub struct Engine {
     policy: Arc<Policy>,
     sources: Arc<SourceTable>,
     terms: Vec<Terms>,
+    quarantine: Pinned,
     counters: Counters,
     staged: Vec<Staged>,
+    leasing: Option<Leasing>,
 }
 
 impl Engine {
@@ -168,9 +181,18 @@ impl Engine {
             policy,
             sources,
             terms,
+            quarantine: Pinned::default(),
             counters,
             staged: Vec::new(),
+            leasing: None,
         }
+    }
+
+    /// The same engine, that also goes by who is quarantined.
+    #[must_use]
+    pub fn restricted_by(self, restrictions: Restrictions) -> Self {
+        let quarantine = Pinned::new(restrictions);
+        Self { quarantine, ..self }
     }
 
     /// Judges `frames` in order; `judgements` is overwritten.
@@ -205,6 +227,7 @@ impl Engine {
         );
         judgements.clear();
         self.staged.clear();
+        self.quarantine.renew();
         frames.iter().take(FRAMES_AHEAD).for_each(prefetch_headers);
         for (index, frame) in frames.iter().enumerate() {
             frames.get(index + FRAMES_AHEAD).map(prefetch_headers);

@@ -65,6 +65,8 @@ reasons! {
     SmtpBlocked "smtp_blocked" Refuse "A segment to port 25 from a class that may not send mail directly.",
     SubmissionBlocked "submission_blocked" Refuse "A segment to port 587 or 465 from a class that may not use submission.",
     SmtpReplyBlocked "smtp_reply_blocked" Drop "A segment from port 25 to a subscriber who may not send mail directly: triangular spamming (Qian et al. 2010).",
+    Quarantined "quarantined" Refuse "A segment to port 25, a relay's too, from a subscriber who is quarantined (RFC 6561).",
+    QuarantinedReply "quarantined_reply" Drop "A segment from port 25 to a subscriber who is quarantined (RFC 6561).",
     TableFull "table_full" Refuse "An attempt that found the source table full, where the policy drops those.",
     Stranger "stranger" Drop "A mail segment from an address in no pool: spoofed or misconfigured (RFC 2827).",
     WrongVlan "wrong_vlan" Drop "A mail segment from a pool's address, seen outside the pool's VLAN: a spoofed source (RFC 2827).",

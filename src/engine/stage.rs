@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::{Action, Attempt, Direction, Effect, Engine, Frame, Judgements, Reason, Verdict};
 use crate::{
     policy::{Class, ClassId, Excess, Fallback, Member, Policy, Role, Rule},
-    source::{Fingerprint, Limit, Meter, Source},
+    source::{Fingerprint, Limit, Meter, Source, Syn},
     wire::{
         self, Blemish, Decoded, Link, PlainSegment, Segment, Service, Softwire, TcpFlags, Triage,
         Vlans,
@@ -19,6 +19,8 @@ use crate::{
 pub(super) enum Ruling {
     Allow,
     Block,
+    /// As `Block`, but for the subscriber, not the class.
+    Quarantine,
     Limit(Limit),
 }
 
@@ -68,6 +70,8 @@ impl Terms {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Staged {
     pub fingerprint: Fingerprint,
+    /// The SYN as the kernel program knows it, where there are leases.
+    pub syn: Option<(Syn, Service)>,
     pub ruling: StagedRuling,
 }
 
@@ -296,9 +300,15 @@ impl Engine {
             return self.decided(Reason::WrongVlan, direction, class, judgements);
         }
         let relay = self.policy.is_relay(sight.destination);
-        let (meter, ruling) = self.terms(member.class).ruling(service, relay);
+        let (meter, ruling) = match service {
+            Service::Smtp if self.quarantine.scope(member.key).is_some() => {
+                (Meter::Smtp, Ruling::Quarantine)
+            }
+            _ => self.terms(member.class).ruling(service, relay),
+        };
         if !sight.flags.is_attempt() {
             let reason = match ruling {
+                Ruling::Quarantine => Reason::Quarantined,
                 Ruling::Block => blocked(service),
                 _ => Reason::MailSegment,
             };
@@ -339,11 +349,22 @@ impl Engine {
         meter: Meter,
         ruling: Ruling,
     ) -> Staged {
-        let fingerprint = self.fingerprint(sight);
+        let fingerprint = match ruling {
+            Ruling::Quarantine => self.quarantined_fingerprint(sight),
+            _ => self.fingerprint(sight),
+        };
         self.sources.prefetch_recent(fingerprint);
+        let syn = match (sight.softwire, sight.blemish) {
+            (None, None) => {
+                let addresses = (sight.source, sight.destination);
+                self.syn(addresses, sight.ports, sight.sequence)
+            }
+            _ => None,
+        };
         let ruling = match (sight.blemish, ruling) {
             (Some(blemish), _) => StagedRuling::Decided(blemish.into()),
             (None, Ruling::Block) => StagedRuling::Decided(blocked(service)),
+            (None, Ruling::Quarantine) => StagedRuling::Decided(Reason::Quarantined),
             (None, Ruling::Allow) if meter == Meter::Relay => {
                 StagedRuling::Decided(Reason::Relayed)
             }
@@ -360,6 +381,7 @@ impl Engine {
         };
         Staged {
             fingerprint,
+            syn,
             ruling,
         }
     }
@@ -395,6 +417,18 @@ impl Engine {
         }
     }
 
+    /// A SYN under quarantine is never taken for its twin from before or after, so that both the
+    /// quarantine and the release take effect with the next frame.
+    #[inline(never)]
+    fn quarantined_fingerprint(&self, sight: &Sight) -> Fingerprint {
+        let (from, to) = sight.ports;
+        let numbers = u128::from(from) << 48 | u128::from(to) << 32 | u128::from(sight.sequence);
+        let (charged, mark) = (bits(sight.charged()), 1 << 127);
+        let addresses = [bits(sight.source), bits(sight.destination)];
+        self.sources
+            .fingerprint(&[addresses[0], addresses[1], numbers | mark, charged])
+    }
+
     /// A segment that leaves the access network from a mail port.
     fn answer(&self, sight: &Sight, judgements: &mut Judgements) {
         let class = self.member(sight.charged()).map(|member| member.class);
@@ -403,12 +437,14 @@ impl Engine {
 
     /// A mail segment that comes from the internet.
     fn inbound(&self, sight: &Sight, service: Option<Service>, judgements: &mut Judgements) {
-        let class = self
-            .member(sight.outer_destination())
-            .map(|member| member.class);
+        let member = self.member(sight.outer_destination());
+        let class = member.map(|member| member.class);
+        let is_held = member.is_some_and(|member| self.quarantine.scope(member.key).is_some());
         let closed = class.is_some_and(|class| matches!(self.terms(class).smtp, Ruling::Block));
         let from_smtp = Service::of_port(sight.ports.0) == Some(Service::Smtp);
-        let reason = if closed && from_smtp && !self.policy.is_relay(sight.source) {
+        let reason = if is_held && from_smtp {
+            Reason::QuarantinedReply
+        } else if closed && from_smtp && !self.policy.is_relay(sight.source) {
             Reason::SmtpReplyBlocked
         } else if service.is_some() {
             Reason::InboundMail

@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{synth::packet::Packet, wire::TcpFlags};
+use crate::{policy::steps::Scope, synth::packet::Packet, wire::TcpFlags};
 
 const S: Nanos = 1_000_000_000;
 
@@ -466,4 +466,69 @@ proptest! {
     fn how_frames_are_batched_changes_no_verdict(traffic in traffic(), size in 1usize..100) {
         prop_assert_eq!(verdicts_in_batches(&traffic, 1), verdicts_in_batches(&traffic, size));
     }
+}
+
+/// The engine of these tests, and who is quarantined in it.
+fn restricted_engine() -> (Engine, Restrictions) {
+    let restrictions = Restrictions::default();
+    (
+        engine(POLICY).restricted_by(restrictions.clone()),
+        restrictions,
+    )
+}
+
+fn quarantine(restrictions: &Restrictions, keys: &[&str]) {
+    let key = |key: &&str| (key.parse().expect("a prefix"), Scope::Mail);
+    restrictions.set(keys.iter().map(key));
+}
+
+#[test]
+fn quarantine_and_release_take_effect_with_the_very_next_frame() {
+    let (mut engine, restrictions) = restricted_engine();
+    // The same SYN again and again, as a client that gets no answer sends it.
+    let packet = syn("203.0.113.1", "192.0.2.1", 25, 7);
+    let mut fares = |time| reason(&mut engine, &packet, time).0;
+    assert_eq!(fares(1_000_000_000), Reason::Admitted);
+    quarantine(&restrictions, &["203.0.113.1/32"]);
+    assert_eq!(fares(2_000_000_000), Reason::Quarantined);
+    quarantine(&restrictions, &[]);
+    assert_eq!(fares(4_000_000_000), Reason::Admitted);
+    assert!(restrictions.is_empty());
+}
+
+#[test]
+fn quarantined_attempts_are_charged_to_the_subscriber_and_leave_the_window_alone() {
+    let (mut engine, restrictions) = restricted_engine();
+    quarantine(&restrictions, &["203.0.113.1/32"]);
+    for sequence in 0..50 {
+        let packet = syn("203.0.113.1", "192.0.2.1", 25, sequence);
+        let (verdict, attempt) = judge(&mut engine, &packet, 1_000_000_000);
+        assert_eq!(verdict.reason, Reason::Quarantined);
+        let attempt = attempt.expect("an attempt");
+        assert!(!attempt.admitted && !attempt.retransmission);
+    }
+    quarantine(&restrictions, &[]);
+    let packet = syn("203.0.113.1", "192.0.2.1", 25, 99);
+    let fares = reason(&mut engine, &packet, 1_000_000_000);
+    assert_eq!(fares, (Reason::Admitted, Action::Forward));
+}
+
+#[test]
+fn a_named_subscriber_is_quarantined_under_its_first_prefix() {
+    let (mut engine, restrictions) = restricted_engine();
+    quarantine(&restrictions, &["203.0.113.30/32"]);
+    let packet = syn("203.0.113.30", "192.0.2.1", 25, 1);
+    assert_eq!(reason(&mut engine, &packet, 0).0, Reason::Quarantined);
+}
+
+#[test]
+fn a_class_that_only_observes_stops_no_quarantined_mail() {
+    let (mut engine, restrictions) = restricted_engine();
+    quarantine(&restrictions, &["10.9.0.1/32"]);
+    let packet = syn("10.9.0.1", "192.0.2.1", 25, 1);
+    let (verdict, _) = judge(&mut engine, &packet, 0);
+    assert_eq!(
+        (verdict.reason, verdict.action, verdict.observed),
+        (Reason::Quarantined, Action::Forward, true)
+    );
 }

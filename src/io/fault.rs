@@ -7,7 +7,7 @@
 
 use std::{io, time::Duration};
 
-use super::{Census, Ports, Side};
+use super::{Census, Lease, Ports, Side};
 
 /// What may go wrong in one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +110,10 @@ impl<P: Ports, F: Iterator<Item = Fault>> Ports for Faulty<P, F> {
 
     fn beat(&mut self) {
         self.ports.beat();
+    }
+
+    fn lease(&mut self, leases: &[Lease]) {
+        self.ports.lease(leases);
     }
 
     fn retire(&mut self) {

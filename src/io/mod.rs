@@ -18,7 +18,7 @@ pub mod capture;
 pub mod fault;
 pub mod memory;
 
-use std::{fmt, io, ops::AddAssign, time::Duration};
+use std::{fmt, io, net::IpAddr, ops::AddAssign, time::Duration};
 
 /// One of the two ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,6 +63,22 @@ impl fmt::Display for Side {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(self.name())
     }
+}
+
+/// Until `until`, what comes from `source` to port 25 (or to the submission ports) and would begin a
+/// connection may be dropped and counted without asking the worker: it would be refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The address.
+    pub source: IpAddr,
+    /// Whether it is about the submission ports.
+    pub is_submission: bool,
+    /// `CLOCK_MONOTONIC`, in nanoseconds.
+    pub until: u64,
+    /// What must be in force for it to mean anything.
+    pub generation: u32,
+    /// Which counter counts what it refuses.
+    pub counter: u32,
 }
 
 /// The two ports of one worker, and the memory that their frames lie in.
@@ -125,6 +141,11 @@ pub trait Ports {
     ///
     /// As [`Self::flush`]. An interrupted wait is not an error but an early `Ok(false)`.
     fn wait(&mut self, timeout: Duration) -> io::Result<bool>;
+
+    /// Leaves refusals to whatever stands before the ports, if anything does. May enter the kernel.
+    fn lease(&mut self, leases: &[Lease]) {
+        let _ = leases;
+    }
 
     /// Says that the worker is alive. It does so at every tick, some hundred times a second; whoever
     /// stops saying so long enough is bypassed (invariant 6).

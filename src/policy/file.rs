@@ -10,8 +10,10 @@ use ipnet::IpNet;
 use toml::de::DeTable;
 
 use super::{
-    Class, ClassId, Excess, Fallback, Limit, Pool, Ports, Rule,
+    Class, ClassId, Excess, Fallback, Limit, Pool, Ports, Rule, RunSettings,
     diagnostic::{Remark, Report, Spot},
+    keeping::{self, Keeping},
+    ports::{self, PORTS},
     reader::{Section, Shape, TOP_TITLE, Value, nearest},
     subscribers::Subscribers,
     value,
@@ -29,11 +31,8 @@ const TOP: Shape = Shape {
         "subscriber",
         "lists",
         "sources",
+        "store",
     ],
-};
-const PORTS: Shape = Shape {
-    title: "[ports]",
-    keys: &["access", "uplink"],
 };
 const RELAYS: Shape = Shape {
     title: "[relays]",
@@ -61,7 +60,7 @@ const POOL: Shape = Shape {
 };
 const SUBSCRIBER: Shape = Shape {
     title: "[[subscriber]]",
-    keys: &["name", "prefixes", "class"],
+    keys: &["name", "prefixes", "class", "automatic"],
 };
 const LISTS: Shape = Shape {
     title: "[lists]",
@@ -85,6 +84,7 @@ pub const SHAPES: &[&Shape] = &[
     &SUBSCRIBER,
     &LISTS,
     &SOURCES,
+    &keeping::STORE,
 ];
 
 /// Sources that the table holds unless the policy says otherwise.
@@ -95,14 +95,13 @@ pub const CAPACITY_MAX: u32 = 1 << 28;
 pub const CLASSES_MAX: usize = 1_000;
 /// VLAN identifiers that a pool can name: as many tags as are looked at in a frame.
 pub const VLANS_MAX: usize = 8;
-/// Characters of a network interface's name (IFNAMSIZ of Linux, less its final zero).
-const PORT_NAME_MAX: usize = 15;
 
 /// A policy as the file has it.
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) observe: bool,
     pub(super) ports: Option<Ports>,
+    pub(super) run: RunSettings,
     pub(super) relays: Vec<(IpNet, Spot)>,
     pub(super) relay_limit: Option<Limit>,
     pub(super) concentrators: Vec<(IpNet, Spot)>,
@@ -116,6 +115,7 @@ pub(super) struct Draft {
     pub(super) capacity: u32,
     pub(super) full: Fallback,
     pub(super) strangers: Fallback,
+    pub(super) keeping: Option<Keeping>,
 }
 
 /// The classes by name.
@@ -206,10 +206,14 @@ fn draft(top: &Section<'_>, report: &mut Report) -> Draft {
         subscriber(&table, &mut classes, &mut subscribers, report);
     }
     let sources = table(top, "sources", &SOURCES, report);
+    let port_table = table(top, "ports", &PORTS, report);
     let source = |key| sources.and_then(|table| table.get(key));
     Draft {
         observe,
-        ports: table(top, "ports", &PORTS, report).and_then(|table| ports(&table, report)),
+        ports: port_table.and_then(|table| ports::ports(&table, report)),
+        run: port_table.map_or_else(RunSettings::default, |table| {
+            ports::settings(&table, report)
+        }),
         relays,
         relay_limit,
         concentrators: table(top, "softwires", &SOFTWIRES, report)
@@ -230,6 +234,8 @@ fn draft(top: &Section<'_>, report: &mut Report) -> Draft {
         strangers: source("strangers")
             .and_then(|value| fallback(value, report))
             .unwrap_or(Fallback::Drop),
+        keeping: table(top, "store", &keeping::STORE, report)
+            .and_then(|table| keeping::keeping(&table, report)),
     }
 }
 
@@ -268,49 +274,6 @@ fn fallback(value: Value<'_>, report: &mut Report) -> Option<Fallback> {
         &[("forward", Fallback::Forward), ("drop", Fallback::Drop)],
         report,
     )
-}
-
-fn ports(table: &Section<'_>, report: &mut Report) -> Option<Ports> {
-    let access = table
-        .require("access", "\"eth1\"", report)
-        .map(|value| port(value, report));
-    let uplink = table
-        .require("uplink", "\"eth2\"", report)
-        .map(|value| port(value, report));
-    let ports = Ports {
-        access: access??,
-        uplink: uplink??,
-    };
-    if ports.access == ports.uplink {
-        report.error(table.spot, || {
-            Remark::new(
-                format!(
-                    "access and uplink are the same interface, \"{}\"",
-                    ports.access
-                ),
-                "name the interface towards subscribers and the one towards the internet",
-            )
-        });
-    }
-    Some(ports)
-}
-
-/// The name of a network interface as the kernel would take it.
-fn port(value: Value<'_>, report: &mut Report) -> Option<String> {
-    let name = value.string(report)?;
-    let odd = |c: char| c.is_whitespace() || c.is_control() || c == '/' || c == ':';
-    if name.is_empty() || name.len() > PORT_NAME_MAX || name.contains(odd) {
-        report.error(value.spot, || {
-            Remark::new(
-                format!("\"{name}\" cannot be the name of a network interface"),
-                format!(
-                    "write a name of at most {PORT_NAME_MAX} characters, as `ip link` shows it"
-                ),
-            )
-        });
-        return None;
-    }
-    Some(name.to_owned())
 }
 
 fn relays(top: &Section<'_>, report: &mut Report) -> (Vec<(IpNet, Spot)>, Option<Limit>) {
@@ -557,6 +520,12 @@ fn subscriber(
             )
         });
         return;
+    }
+    let automatic = table
+        .get("automatic")
+        .and_then(|value| value.boolean(report));
+    if automatic == Some(false) {
+        subscribers.opted_out.insert(prefixes[0].0);
     }
     subscribers.add(name, class, &prefixes, report);
 }

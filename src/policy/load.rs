@@ -90,6 +90,9 @@ fn make(
         }
         .read(folder, &list, spot);
     }
+    if let (Some(keeping), Some(folder)) = (&mut draft.keeping, folder) {
+        keeping.within(folder);
+    }
     let policy = resolve(draft, &mut report);
     let diagnostics = report.finish();
     match diagnostics.count(Severity::Error) {

@@ -10,20 +10,29 @@
 mod address_map;
 mod diagnostic;
 mod file;
+mod keeping;
 mod lists;
 mod load;
+mod ports;
 mod reader;
 mod resolve;
+pub mod steps;
 mod subscribers;
 mod value;
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::HashSet, net::IpAddr, time::Duration};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, ROW_MISTAKES_SHOWN, Severity};
 pub use file::{CAPACITY_DEFAULT, CAPACITY_MAX, CLASSES_MAX, SHAPES, VLANS_MAX};
+pub use keeping::{KEEP_DEFAULT, KEEP_MAX, KEEP_MIN, Keeping, lasting};
 pub use lists::{COLUMNS, Progress};
+pub use ports::{
+    AtExit, BATCH, BUSY_POLL_BUDGET, BUSY_POLL_TIME, Bounds, CORE, DEADLINE, DEFER_IRQS,
+    FLUSH_TIMEOUT, FRAME_SIZE, OnFailure, Ports, RING, RunSettings, SPIN, STAMP, Steer, WORKERS,
+    Word, ZeroCopy,
+};
 pub use reader::Shape;
 pub use value::{CONNECTIONS_MAX, WINDOW_MAX, WINDOW_MIN, window_text};
 
@@ -108,15 +117,6 @@ impl Pool {
     }
 }
 
-/// The network interfaces that the box sits between.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ports {
-    /// Towards subscribers.
-    pub access: String,
-    /// Towards the internet.
-    pub uplink: String,
-}
-
 /// Whose address it is. The subscriber's name, if it has one, is [`Policy::name_of`] the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member<'a> {
@@ -157,9 +157,13 @@ pub struct Policy {
     concentrators: Vec<IpNet>,
     observe: bool,
     ports: Option<Ports>,
+    run: RunSettings,
     capacity: usize,
     full: Fallback,
     strangers: Fallback,
+    keeping: Option<Keeping>,
+    /// Keys of subscribers for whom only staff take steps.
+    opted_out: HashSet<IpNet>,
 }
 
 /// What the address map's values stand for.
@@ -307,6 +311,12 @@ impl Policy {
         self.ports.as_ref()
     }
 
+    /// How `lychgate run` works, unless its arguments say otherwise.
+    #[must_use]
+    pub fn run_settings(&self) -> &RunSettings {
+        &self.run
+    }
+
     /// How many sources the table holds at once.
     #[must_use]
     pub fn capacity(&self) -> usize {
@@ -327,10 +337,40 @@ impl Policy {
         self.strangers
     }
 
+    /// Where cases are kept, if they are.
+    #[must_use]
+    pub fn keeping(&self) -> Option<&Keeping> {
+        self.keeping.as_ref()
+    }
+
+    /// The class of the subscriber with this accounting key.
+    #[must_use]
+    pub fn class_of(&self, key: IpNet) -> Option<&Class> {
+        match self.role(key.addr()) {
+            Role::Subscriber(member) => Some(self.class(member.class)),
+            _ => None,
+        }
+    }
+
+    /// Whether only staff take steps against the subscriber with this accounting key: one who says
+    /// so (`automatic = false`), and one whose class may send mail without limit, which is what the
+    /// designated mail servers do.
+    #[must_use]
+    pub fn is_exempt(&self, key: IpNet) -> bool {
+        let class = self.class_of(key);
+        self.opted_out.contains(&key) || class.is_some_and(|class| class.smtp == Rule::Allow)
+    }
+
     /// The name of the subscriber with this accounting key, if it has one.
     #[must_use]
     pub fn name_of(&self, key: IpNet) -> Option<&str> {
         self.names.get(key)
+    }
+
+    /// The accounting key of the subscriber with this name.
+    #[must_use]
+    pub fn key_of(&self, name: &str) -> Option<IpNet> {
+        self.names.key(name)
     }
 
     /// How many subscribers the policy and its lists name one by one.
@@ -398,6 +438,12 @@ impl Names {
             .get(index + 1)
             .map_or(self.text.len(), |&(_, end)| end as usize);
         self.text.get(begin..end)
+    }
+
+    /// Looked for from the first to the last: staff ask, not frames.
+    fn key(&self, name: &str) -> Option<IpNet> {
+        let keys = self.begins.iter().map(|&(key, _)| key);
+        keys.into_iter().find(|&key| self.get(key) == Some(name))
     }
 
     fn octets(&self) -> usize {

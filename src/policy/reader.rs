@@ -115,6 +115,11 @@ impl<'a> Section<'a> {
         unknown.any(|key| nearest(key.get_ref(), known()) == Some(name))
     }
 
+    /// Whether it has no key at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
     /// How to call it in messages.
     pub(super) fn title(&self) -> String {
         self.shape.title.replace("NAME", self.name)
@@ -196,6 +201,13 @@ impl<'a> Value<'a> {
     /// The string, if it is one.
     pub(super) fn as_str(self) -> Option<&'a str> {
         self.value.as_str()
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(self, report: &mut Report) -> Option<bool> {
+        self.value
+            .as_bool()
+            .or_else(|| self.wrong_type("true or false", report))
     }
 
     /// The integer, if it is one that fits.

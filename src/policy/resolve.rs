@@ -91,6 +91,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Policy {
     let (entries, values) = (sweep.entries, sweep.values);
     let map = AddressMap::build(&values);
     let subscribers = draft.subscribers.list.len();
+    let opted_out = std::mem::take(&mut draft.subscribers.opted_out);
     let names = Names::new(draft.subscribers.take_names().collect());
     Policy {
         map,
@@ -108,9 +109,12 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Policy {
             .collect(),
         observe: draft.observe,
         ports: draft.ports,
+        run: draft.run,
         capacity: draft.capacity as usize,
         full: draft.full,
         strangers: draft.strangers,
+        keeping: draft.keeping,
+        opted_out,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Named and listed subscribers on their way into a policy: up to millions of them.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::collections::{HashMap, HashSet, hash_map::Entry};
 
 use ipnet::IpNet;
 
@@ -33,6 +33,8 @@ pub(super) struct Holding {
 pub(super) struct Subscribers {
     pub(super) list: Vec<Subscriber>,
     pub(super) holdings: Vec<Holding>,
+    /// First prefixes of those for whom only staff take steps.
+    pub(super) opted_out: HashSet<IpNet>,
     names: HashMap<Box<str>, (u32, Spot), foldhash::fast::RandomState>,
 }
 

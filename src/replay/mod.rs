@@ -27,6 +27,7 @@ use std::{
     sync::Arc,
 };
 
+use ipnet::IpNet;
 use thiserror::Error;
 
 pub use compare::{Comparison, Difference, Fate, SourceDifference};
@@ -39,9 +40,9 @@ pub use summary::{CaptureSpan, ComparisonSummary, CounterRow, SourceRow, Summary
 pub use tally::{FrameTotals, ReasonTally, ServiceTally, SourceTally, Tally};
 
 use crate::{
-    engine::{Counters, Engine, Reason},
+    engine::{Counters, Engine, Reason, Restrictions},
     io::capture::{CaptureError, Progress},
-    policy::Policy,
+    policy::{Policy, steps::Scope},
     source::SourceTable,
 };
 use sink::Sink;
@@ -65,6 +66,8 @@ pub struct Plan {
     pub policy: NamedPolicy,
     /// What else judges them, to see whose verdicts differ.
     pub compare: Option<NamedPolicy>,
+    /// Accounting keys that are quarantined from the first frame on.
+    pub quarantined: Vec<IpNet>,
     /// Keys the source table's hash, so that every run is the same.
     pub seed: u64,
     /// Threads that judge.
@@ -140,8 +143,11 @@ fn judges(plan: &Plan) -> Vec<Judge> {
         .compare
         .as_ref()
         .map(|other| (Arc::clone(&other.policy), table(&other.policy)));
+    let restrictions = Restrictions::default();
+    restrictions.set(plan.quarantined.iter().map(|&key| (key, Scope::Mail)));
     let judge = |_| Judge {
-        engine: Engine::new(Arc::clone(&plan.policy.policy), Arc::clone(&ours)),
+        engine: Engine::new(Arc::clone(&plan.policy.policy), Arc::clone(&ours))
+            .restricted_by(restrictions.clone()),
         other: theirs
             .as_ref()
             .map(|(policy, table)| Engine::new(Arc::clone(policy), Arc::clone(table))),
@@ -161,7 +167,7 @@ fn summary(
     let frames = tally.frames();
     let mut sources: Vec<_> = tally.sources.into_iter().collect();
     sources.sort_unstable_by_key(|(key, _)| *key);
-    let row = |(key, tally): (ipnet::IpNet, SourceTally)| SourceRow {
+    let row = |(key, tally): (IpNet, SourceTally)| SourceRow {
         key,
         class: class_name(tally.class),
         name: policy.name_of(key).map(str::to_owned),

@@ -232,6 +232,8 @@ enum Topic {
     Excess,
     /// Answers to mail that a subscriber sent from elsewhere.
     Reply,
+    /// Mail of a subscriber who is quarantined, or the answer to it.
+    Quarantine,
     /// A source address in no pool.
     Stranger,
     /// A subscriber's address, where that subscriber is not.
@@ -256,6 +258,7 @@ impl Topic {
             R::LimitExceeded | R::SubmissionLimitExceeded | R::RelayLimitExceeded => Self::Excess,
             R::SmtpBlocked | R::SubmissionBlocked | R::TableFull => Self::Excess,
             R::SmtpReplyBlocked => Self::Reply,
+            R::Quarantined | R::QuarantinedReply => Self::Quarantine,
             R::Stranger => Self::Stranger,
             R::WrongVlan => Self::Misplaced,
             R::BadIpv4Checksum | R::SourceRoute | R::SynFin | R::SynRst => Self::Malformed,
@@ -291,6 +294,12 @@ pub fn findings(summary: &Summary) -> Vec<String> {
         "frame",
         "was stopped because it could have hidden mail from any filter.",
         "were stopped because they could have hidden mail from any filter.",
+    ));
+    sentences.extend(sentence(
+        Topic::Quarantine,
+        "mail segment",
+        "from or to quarantined subscribers was stopped.",
+        "from or to quarantined subscribers were stopped.",
     ));
     sentences.extend(sentence(
         Topic::Stranger,

@@ -14,6 +14,7 @@
 pub mod pages;
 mod recent;
 mod sync;
+mod syns;
 mod table;
 mod window;
 
@@ -26,6 +27,7 @@ use self::{recent::Recent, table::Table};
 
 pub use self::{
     recent::{Place, Recalled, VERDICTS_MAX},
+    syns::{SYN_WAYS, SharedWords, Syn, Syns},
     table::Admission,
     window::{Limit, PARTS, SHARE_MAX, Window},
 };
@@ -160,6 +162,16 @@ impl SourceTable {
             }
         }
         Admission::Refused
+    }
+
+    /// Until when every new attempt of `source` is refused, whatever comes meanwhile, since its
+    /// window is full at `now`. `None` if it isn't, or if the limit has several lanes.
+    #[must_use]
+    pub fn full_until(&self, source: Source, limit: Limit, now: u64) -> Option<u64> {
+        if limit.lanes() > 1 {
+            return None;
+        }
+        self.table.full_until(source.0, limit, now)
     }
 
     /// How many attempts of `source` the window remembers at `now`.

@@ -203,6 +203,12 @@ impl Table {
         })
     }
 
+    /// Until when the source's window stays full, if it is.
+    pub fn full_until(&self, hash: u64, limit: Limit, now: u64) -> Option<u64> {
+        let (slot, _) = self.find(hash, limit)?;
+        Window::from_bits(slot.window.load(Ordering::Acquire)).full_until(limit, now)
+    }
+
     /// Looks at the next `count` slots and empties those whose window is empty at `now`.
     pub fn sweep(&self, now: u64, count: usize) {
         let count = count.min(self.slots.len());

@@ -194,6 +194,26 @@ impl Window {
         }
     }
 
+    /// The time at which a window that is full at `now` has room again; `None` if it has now.
+    ///
+    /// Until then nothing is admitted, so that only the passing of parts can change the counts.
+    #[must_use]
+    pub fn full_until(self, limit: Limit, now: u64) -> Option<u64> {
+        let share = limit.share(0);
+        let mut seen = self.at(limit.part(now));
+        // Another worker's clock may be ahead: what it counted goes out of sight by its parts.
+        let ahead = seen.newest_part().wrapping_sub(limit.part(now));
+        let mut part = now / limit.part_ns + u64::from(ahead);
+        if seen.admitted() < share {
+            return None;
+        }
+        while seen.admitted() >= share {
+            seen = seen.at(seen.newest_part().wrapping_add(1));
+            part += 1;
+        }
+        Some(part * limit.part_ns)
+    }
+
     /// Whether nothing would be lost if the word were cleared at `part`.
     #[must_use]
     pub const fn is_empty_at(self, part: u32) -> bool {
@@ -299,6 +319,42 @@ mod tests {
                 .collect();
             both_bounds_hold(limit(connections, 4), start, &steps);
         }
+    }
+
+    proptest! {
+        /// The attempt at `until` itself is admitted, every one before it refused.
+        #[test]
+        fn a_full_window_says_to_the_nanosecond_when_it_opens(
+            connections in 1u16..20, seconds in 1u64..100, start in 0u64..u64::MAX / 4,
+            steps in prop::collection::vec(0f64..0.5, 1..200), ask in 0f64..1.0,
+        ) {
+            let limit = limit(connections, seconds);
+            let window = seconds as f64 * 1e9;
+            let mut word = Window::from_bits(0);
+            let mut now = start;
+            for step in steps {
+                now += (step * step * window) as u64;
+                let until = word.full_until(limit, now);
+                let admitted = word.admit(limit.part(now), limit.share(0));
+                prop_assert_eq!(until.is_none(), admitted.is_some());
+                if let Some(until) = until {
+                    let is_open = |at| word.admit(limit.part(at), limit.share(0)).is_some();
+                    prop_assert!(until > now && until <= now + (window * 9.0 / 8.0) as u64 + 1);
+                    prop_assert!(is_open(until) && !is_open(until - 1));
+                    let between = now + ((until - now) as f64 * ask) as u64;
+                    prop_assert!(between >= until || !is_open(between));
+                }
+                word = admitted.unwrap_or(word);
+            }
+        }
+    }
+
+    #[test]
+    fn a_window_filled_by_a_worker_whose_clock_is_ahead_opens_by_that_clock() {
+        let limit = limit(1, 8);
+        let word = Window::from_bits(0).admit(20, 1).expect("room");
+        assert_eq!(word.full_until(limit, 19_500_000_000), Some(29_000_000_000));
+        assert_eq!(word.full_until(limit, 20_500_000_000), Some(29_000_000_000));
     }
 
     #[test]

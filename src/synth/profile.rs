@@ -165,6 +165,7 @@ fn server(random: u32, ipv6: bool) -> IpAddr {
 #[derive(Debug)]
 pub struct Mixed {
     random: ChaCha8Rng,
+    one_way: bool,
     /// By IPv6, tag and kind.
     templates: Vec<Template>,
 }
@@ -175,14 +176,29 @@ impl Mixed {
     /// The profile from its beginning.
     #[must_use]
     pub fn new(seed: u64) -> Self {
+        Self::with(seed, false, usize::MAX)
+    }
+
+    /// The same mixture, all of it outbound (what the access port alone may be offered), and no
+    /// frame of it longer than `octets_max`.
+    #[must_use]
+    pub fn outbound(seed: u64, octets_max: usize) -> Self {
+        Self::with(seed, true, octets_max)
+    }
+
+    fn with(seed: u64, one_way: bool, octets_max: usize) -> Self {
+        let sizes = IMIX.map(|octets| octets.min(octets_max));
         let mut templates = Vec::with_capacity(4 * Self::KINDS);
         for (ipv6, tagged) in [(false, false), (false, true), (true, false), (true, true)] {
             templates.push(Template::syn(ipv6, tagged, &SYN_OPTIONS));
-            templates.extend(IMIX.map(|octets| Template::sized(ipv6, tagged, 6, octets)));
-            templates.extend(IMIX.map(|octets| Template::sized(ipv6, tagged, 17, octets)));
+            templates.extend(sizes.map(|octets| Template::sized(ipv6, tagged, 6, octets)));
+            templates.extend(sizes.map(|octets| Template::sized(ipv6, tagged, 17, octets)));
         }
-        let random = ChaCha8Rng::seed_from_u64(seed);
-        Self { random, templates }
+        Self {
+            random: ChaCha8Rng::seed_from_u64(seed),
+            one_way,
+            templates,
+        }
     }
 }
 
@@ -193,7 +209,7 @@ impl Profile for Mixed {
         let subscriber = subscriber(below(dice >> 32, MIXED_SOURCES), 7);
         let server = server((dice >> 16) as u32, subscriber.is_ipv6());
         let client_port = 32_768 | (more >> 48) as u16;
-        let outbound = attempt || more & 1 == 0;
+        let outbound = self.one_way || attempt || more & 1 == 0;
         let kind = if attempt {
             0
         } else {

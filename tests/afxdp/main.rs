@@ -14,7 +14,9 @@
 mod bypass;
 mod crossing;
 mod frames;
+mod leases;
 mod life;
+mod odd;
 mod place;
 mod stamps;
 mod steering;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use ipnet::IpNet;
 use lychgate::{
     engine::{Action, Effect, Nanos, Reason},
     synth::packet::Packet,
@@ -19,6 +20,8 @@ pub struct Case {
     pub about: &'static str,
     pub policy: String,
     pub link: Link,
+    /// Accounting keys that are quarantined.
+    pub quarantined: Vec<IpNet>,
     pub frames: Vec<Fixture>,
     /// The report's counts for SMTP and submission, where they are worth writing by hand.
     pub mail: Option<[Mail; 2]>,
@@ -48,6 +51,7 @@ impl Case {
             about,
             policy,
             link: Link::Ethernet,
+            quarantined: Vec::new(),
             frames: Vec::new(),
             mail: None,
             now: START,
@@ -57,6 +61,12 @@ impl Case {
     /// The frames begin with this link layer.
     pub fn on(mut self, link: Link) -> Self {
         self.link = link;
+        self
+    }
+
+    /// This subscriber is quarantined.
+    pub fn quarantined(mut self, key: &str) -> Self {
+        self.quarantined.push(key.parse().expect("a prefix"));
         self
     }
 

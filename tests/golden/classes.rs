@@ -14,6 +14,7 @@ pub fn cases() -> Vec<Case> {
         closed(),
         submission_block(),
         observe_class(),
+        quarantined(),
         observe_all(),
         strangers(),
         strangers_forwarded(),
@@ -60,6 +61,76 @@ fn closed() -> Case {
     .frame("Which answers", segment(host, 25, server, 40_000, 0x12), Reason::MailSegment)
     .frame("The web", syn_from(host, 4, server, 443), Reason::NotMail)
     .counts([3, 3, 1, 2], [1, 1, 1, 0])
+}
+
+fn quarantined() -> Case {
+    let (zombie, neighbour) = ("203.0.113.66", "203.0.113.67");
+    let (server, relay) = ("192.0.2.1", "192.0.2.25");
+    let no = Reason::Quarantined;
+    Case::new(
+        "quarantined",
+        "203.0.113.66 and 2001:db8:200:4200::/56 are quarantined (`replay --quarantine`): nothing \
+         of theirs crosses to port 25, not even to a relay, since a zombie relays, too; and no \
+         answer from port 25 comes back. Submission stays open, and so does everything else. \
+         Neighbours notice nothing.",
+        one_class("smtp = \"allow\""),
+    )
+    .quarantined("203.0.113.66/32")
+    .quarantined("2001:db8:200:4200::/56")
+    .frame("An attempt", syn(zombie, server), no)
+    .frame(
+        "Data of a connection from before",
+        segment(zombie, 1, server, 25, 0x18).payload(10),
+        no,
+    )
+    .frame(
+        "The server's answer",
+        segment(server, 25, zombie, 1, 0x18).payload(10),
+        Reason::QuarantinedReply,
+    )
+    .frame("The relay", syn(zombie, relay), no)
+    .frame(
+        "The relay's answer",
+        segment(relay, 25, zombie, 1, 0x12),
+        Reason::QuarantinedReply,
+    )
+    .frame(
+        "Submission to the relay",
+        syn_from(zombie, 2, relay, 587),
+        Reason::Relayed,
+    )
+    .frame(
+        "Submission elsewhere",
+        syn_from(zombie, 3, server, 465),
+        Reason::Allowed,
+    )
+    .frame(
+        "Submission's answer",
+        segment(server, 465, zombie, 3, 0x12),
+        Reason::MailSegment,
+    )
+    .frame("The web", syn_from(zombie, 4, server, 443), Reason::NotMail)
+    .frame(
+        "The internet calls a server of the zombie's",
+        syn(server, zombie),
+        Reason::InboundMail,
+    )
+    .frame(
+        "Which answers",
+        segment(zombie, 25, server, 40_000, 0x12),
+        Reason::MailSegment,
+    )
+    .frame(
+        "Another address of an IPv6 subscriber",
+        syn("2001:db8:200:42ff::9", "2001:db8::1"),
+        no,
+    )
+    .frame("A neighbour", syn(neighbour, server), Reason::Allowed)
+    .frame(
+        "A neighbour over IPv6",
+        syn("2001:db8:200:4300::1", "2001:db8::1"),
+        Reason::Allowed,
+    )
 }
 
 fn submission_block() -> Case {

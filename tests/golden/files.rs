@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use ipnet::IpNet;
 use lychgate::{
     io::capture::{PcapWriter, Precision, Record, Writer},
     policy::Policy,
@@ -52,7 +53,14 @@ pub fn make(
         forwarded: Some(scratch.join("forwarded.pcapng")),
         dropped: Some(scratch.join("dropped.pcapng")),
     };
-    let json = report_on(folder, input, &case.policy, workers, outputs.clone());
+    let text = &case.policy;
+    let json = report_on(
+        folder,
+        input,
+        (text, &case.quarantined),
+        workers,
+        outputs.clone(),
+    );
     let read = |path: Option<PathBuf>| fs::read(path.unwrap()).unwrap();
     vec![
         ("README.md", case.readme().into_bytes()),
@@ -68,7 +76,7 @@ pub fn make(
 pub fn report_on(
     folder: &Path,
     input: &str,
-    text: &str,
+    (text, quarantined): (&str, &[IpNet]),
     workers: usize,
     outputs: Outputs,
 ) -> Vec<u8> {
@@ -79,6 +87,7 @@ pub fn report_on(
             policy: policy(folder, text),
         },
         compare: None,
+        quarantined: quarantined.to_vec(),
         seed: SEED,
         workers: NonZeroUsize::new(workers).unwrap(),
         outputs,

@@ -26,8 +26,9 @@ use std::{
 };
 
 use lychgate::{
-    engine::{Action, Engine, Frame, Judgements, Reason, Verdict},
+    engine::{Action, Engine, Frame, Judgements, Reason, Restrictions, Verdict},
     io::capture::{Reader, Record},
+    policy::steps::Scope,
     source::SourceTable,
 };
 use serde_json::Value;
@@ -275,5 +276,7 @@ fn frame<'a>(case: &Case, fixture: &'a Fixture) -> Frame<'a> {
 fn engine(case: &Case) -> Engine {
     let policy = policy(&folder(case), &case.policy);
     let sources = Arc::new(SourceTable::new(policy.capacity(), Some(SEED)));
-    Engine::new(policy, sources)
+    let restrictions = Restrictions::default();
+    restrictions.set(case.quarantined.iter().map(|&key| (key, Scope::Mail)));
+    Engine::new(policy, sources).restricted_by(restrictions)
 }

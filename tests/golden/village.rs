@@ -21,7 +21,7 @@ const README: &str = "\
 # village
 
 Five minutes of an evening in a village behind QinQ: thirty users, a business with a mail server, \
-and four zombies, one of each kind. The demo replays it (`scripts/demo.sh`). Made by
+and four zombies, one of each kind. Without root, the demo replays it (`scripts/demo.sh`). Made by
 
     lychgate synth pcap/village/input.pcap.gz --policy-out pcap/village/policy.toml \\
         --seed 2026 --duration 5m --subscribers 30 --businesses 1 --zombies 4 --encapsulation qinq
@@ -85,7 +85,7 @@ fn report() -> Vec<u8> {
     report_on(
         Path::new(FOLDER),
         "input.pcap.gz",
-        &policy,
+        (&policy, &[]),
         1,
         Outputs::default(),
     )

@@ -8,11 +8,15 @@
 //! clang. Without root they say so and pass; as root they fail if any of the rest is missing.
 #![cfg(all(feature = "xdp", target_os = "linux"))]
 
+mod everyday;
+#[path = "../afxdp/odd.rs"]
+mod odd;
 mod place;
+mod wire;
 
 use std::fs;
 
-use place::{BUSINESS, Place, SERVER, ZOMBIE};
+use place::{BUSINESS, DEAF, Place, SERVER, ZOMBIE};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -47,6 +51,32 @@ fn a_zombie_is_limited_exactly_and_told_so_at_once_while_a_mail_server_is_not_to
         assert_eq!(summary["reasons"]["limit_exceeded"], 47);
         assert_eq!(summary["reasons"]["admitted"], 3);
         assert_eq!(summary["directions"]["outbound"]["reset"], 47);
+        assert_eq!(summary["breaches"], 0);
+    }
+}
+
+#[test]
+fn a_deaf_zombie_is_limited_exactly_with_leases_and_without() {
+    for steer in STEERINGS {
+        let Some(place) = Place::new() else { return };
+        let summary = format!("{}/inline-leases.json", env!("CARGO_TARGET_TMPDIR"));
+        let inline =
+            place.start_box(&[&["--steer", steer, "--json", &summary], &PATIENT[..]].concat());
+        let zombie = place.client(&["knock", DEAF, SERVER, "50"]);
+        assert_eq!(zombie.finish(), json!({"connected": 3}), "steer {steer}");
+        inline.signal(Signal::TERM);
+        assert!(inline.ended_well());
+        let summary: Value = serde_json::from_slice(&fs::read(&summary).unwrap()).unwrap();
+        assert_eq!(summary["reasons"]["admitted"], 3);
+        let refused = summary["reasons"]["limit_exceeded"].as_u64().unwrap();
+        let leased = summary["kernel"]["leased"]["outbound"].as_u64().unwrap();
+        let dropped = summary["directions"]["outbound"]["dropped"]
+            .as_u64()
+            .unwrap();
+        // Each of 47 SYNs, and at least once more each: a retransmission has its first one's verdict.
+        assert!(refused >= 94, "{summary}");
+        assert_eq!(refused, leased + dropped, "{summary}");
+        assert_eq!(leased > 0, steer == "mail", "{summary}");
         assert_eq!(summary["breaches"], 0);
     }
 }
@@ -115,5 +145,31 @@ fn a_box_that_is_asked_to_stop_costs_next_to_nothing() {
     let inline = place.start_box(&["--steer", "all"]);
     let lost = cost_of(&place, || inline.signal(Signal::TERM));
     assert!(lost <= 2, "{lost} frames lost in draining");
+    assert!(inline.ended_well());
+}
+
+#[test]
+fn a_quarantine_outlives_a_kill_and_ends_when_staff_say_so() {
+    let Some(place) = Place::new() else { return };
+    place.keep_cases();
+    let options = [&["--steer", "mail"], &PATIENT[..]].concat();
+    let attempts = |who| place.client(&["attempts", who, SERVER, "2"]).finish();
+    let inline = place.start_box(&options);
+    place.staff(&["add", ZOMBIE]);
+    assert_eq!(attempts(ZOMBIE)["refused"], 2, "from the next frame on");
+    assert_eq!(attempts(BUSINESS)["connected"], 2, "others notice nothing");
+    inline.signal(Signal::KILL);
+    drop(inline);
+    let inline = place.start_box(&options);
+    assert_eq!(attempts(ZOMBIE)["refused"], 2, "the new box knows");
+    place.staff(&["release", ZOMBIE]);
+    assert_eq!(attempts(ZOMBIE)["connected"], 2, "from the next frame on");
+    inline.signal(Signal::TERM);
+    assert!(inline.ended_well());
+    // Without a box, staff decide all the same, and the next one goes by it.
+    place.staff(&["add", ZOMBIE]);
+    let inline = place.start_box(&options);
+    assert_eq!(attempts(ZOMBIE)["refused"], 2, "decided in between");
+    inline.signal(Signal::TERM);
     assert!(inline.ended_well());
 }

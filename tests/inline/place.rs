@@ -16,15 +16,26 @@ use serde_json::Value;
 
 /// Residential: limited. In the policy's pool.
 pub const ZOMBIE: &str = "203.0.113.10";
+/// Limited alike, but told nothing.
+pub const DEAF: &str = "203.0.113.30";
 /// A business with a mail server of its own.
 pub const BUSINESS: &str = "203.0.113.20";
 /// The internet.
 pub const SERVER: &str = "203.0.113.200";
 
+/// The provider's smarthost.
+pub const RELAY: &str = "203.0.113.210";
+
 const POLICY: &str = r#"
+[relays]
+addresses = ["203.0.113.210"]
+limit = { connections = 20, window = "10m" }
 [class.residential]
 smtp = { limit = { connections = 3, window = "10m" } }
 excess = "reset"
+[class.deaf]
+smtp = { limit = { connections = 3, window = "10m" } }
+excess = "drop"
 [class.mta]
 smtp = "allow"
 [[pool]]
@@ -34,9 +45,16 @@ class = "residential"
 name = "ACME Hosting"
 prefixes = ["203.0.113.20/32"]
 class = "mta"
+[[subscriber]]
+name = "deaf"
+prefixes = ["203.0.113.30/32"]
+class = "deaf"
 [sources]
 capacity = 1024
 "#;
+
+/// The stations' ends of the cables.
+pub const STATIONS: [&str; 2] = ["lyworker-s", "lyworker-n"];
 
 /// A place. Everything in it is gone when it is dropped, also when a test fails.
 pub struct Place {
@@ -52,7 +70,7 @@ pub struct Place {
 pub struct Station {
     child: Child,
     input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
+    output: Option<BufReader<ChildStdout>>,
 }
 
 /// A running `lychgate run`.
@@ -61,8 +79,29 @@ pub struct Inline {
 }
 
 impl Place {
-    /// Nothing if this machine cannot have one, and then it says so.
+    /// People on one side, a server on the other. Nothing if this machine cannot have them, and
+    /// then it says so.
     pub fn new() -> Option<Self> {
+        let mut place = Self::bare()?;
+        place.build();
+        Some(place)
+    }
+
+    /// Both cables, nobody at their ends, nobody speaking.
+    pub fn without_people() -> Option<Self> {
+        let place = Self::bare()?;
+        for name in &place.names {
+            let silent = "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6";
+            let net = format!("--net=/run/netns/{name}");
+            run("nsenter", &[&net, "sh", "-c", silent]);
+        }
+        let [access, uplink] = &place.ports;
+        place.cable(0, STATIONS[0], access, &[]);
+        place.cable(2, STATIONS[1], uplink, &[]);
+        Some(place)
+    }
+
+    fn bare() -> Option<Self> {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         if !rustix::process::geteuid().is_root() {
@@ -76,23 +115,22 @@ impl Place {
         let ports = ["a", "u"].map(|end| format!("lyworker{number}{end}"));
         let policy = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("inline-{number}.toml"));
         fs::write(&policy, POLICY).unwrap();
-        let mut place = Self {
+        let place = Self {
             names,
             ports,
             policy,
             server: None,
             _alone: alone,
         };
-        place.build();
+        for name in &place.names {
+            run("ip", &["netns", "add", name]);
+        }
         Some(place)
     }
 
     fn build(&mut self) {
-        for name in &self.names {
-            run("ip", &["netns", "add", name]);
-        }
         let [access, uplink] = &self.ports;
-        self.cable(0, "lyworker-s", access, &[ZOMBIE, BUSINESS]);
+        self.cable(0, "lyworker-s", access, &[ZOMBIE, DEAF, BUSINESS]);
         self.cable(2, "lyworker-n", uplink, &[SERVER]);
         let mut server = self.station(2, &["serve", SERVER]);
         assert_eq!(server.line(), "ready");
@@ -127,9 +165,16 @@ impl Place {
         self.enter(end, &attach);
     }
 
-    /// Runs a command in a namespace, to its end.
-    fn enter(&self, end: usize, command: &[&str]) {
+    /// Runs a command in a namespace (0: the subscribers', 2: the internet's), to its end.
+    pub fn enter(&self, end: usize, command: &[&str]) {
         run("nsenter", &[&[self.net(end).as_str()], command].concat());
+    }
+
+    /// The same; what it prints.
+    pub fn output(&self, end: usize, command: &[&str]) -> String {
+        let net = self.net(end);
+        let output = Command::new("nsenter").arg(net).args(command).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
     }
 
     /// `ip netns exec` would mount another sysfs, and another BPF file system with it.
@@ -138,11 +183,16 @@ impl Place {
     }
 
     fn station(&self, end: usize, arguments: &[&str]) -> Station {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/inline/stations.py");
+        self.program(end, "python3", "inline/stations.py", arguments)
+    }
+
+    /// Starts a Python program of the tests in a namespace.
+    pub fn program(&self, end: usize, python: &str, script: &str, arguments: &[&str]) -> Station {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
         let mut child = Command::new("nsenter")
             .arg(self.net(end))
-            .arg("python3")
-            .arg(script)
+            .arg(python)
+            .arg(tests.join(script))
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -150,7 +200,7 @@ impl Place {
             .expect("nsenter and python3 are installed");
         Station {
             input: child.stdin.take(),
-            output: BufReader::new(child.stdout.take().unwrap()),
+            output: child.stdout.take().map(BufReader::new),
             child,
         }
     }
@@ -188,6 +238,27 @@ impl Place {
         Inline { child }
     }
 
+    /// The box keeps cases, and there is none yet.
+    pub fn keep_cases(&self) {
+        let store = self.policy.with_extension("redb");
+        let _ = fs::remove_file(&store);
+        let name = store.file_name().unwrap().to_str().unwrap();
+        let policy = format!("{POLICY}[store]\npath = \"{name}\"\n");
+        fs::write(&self.policy, policy).unwrap();
+    }
+
+    /// What staff decide; it must succeed.
+    pub fn staff(&self, arguments: &[&str]) {
+        let policy = self.policy.to_str().unwrap();
+        let command = [
+            arguments,
+            &["--by", "anna", "--why", "a test", "-p", policy],
+        ]
+        .concat();
+        let command = [&["quarantine"], &command[..]].concat();
+        run(env!("CARGO_BIN_EXE_lychgate"), &command);
+    }
+
     fn detach(&self) {
         let [access, uplink] = &self.ports;
         let _ = Command::new("nsenter")
@@ -206,15 +277,28 @@ impl Drop for Place {
         for name in &self.names {
             let _ = Command::new("ip").args(["netns", "delete", name]).status();
         }
-        let _ = fs::remove_file(&self.policy);
+        for ending in ["toml", "redb", "redb.sock"] {
+            let _ = fs::remove_file(self.policy.with_extension(ending));
+        }
     }
 }
 
 impl Station {
+    /// What it reads.
+    pub fn input(&mut self) -> &mut ChildStdin {
+        self.input.as_mut().unwrap()
+    }
+
+    /// What it says from now on, to be read elsewhere.
+    pub fn take_output(&mut self) -> BufReader<ChildStdout> {
+        self.output.take().unwrap()
+    }
+
     /// The next line it prints.
     pub fn line(&mut self) -> String {
         let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
+        let output = self.output.as_mut().unwrap();
+        output.read_line(&mut line).unwrap();
         line.trim_end().to_owned()
     }
 

@@ -1,7 +1,9 @@
 """Both ends of the wire: real clients and servers on ordinary sockets.
 
     stations.py serve ADDRESS                      SMTP on 25, HTTP on 80, UDP echo on 9, until stdin ends
+    stations.py page ADDRESS                       HTTP on 80 of an IPv6 address, until stdin ends
     stations.py attempts SOURCE SERVER COUNT       TCP connections to port 25, one after the other
+    stations.py knock SOURCE SERVER COUNT          TCP connections to port 25, all at once, for 5 s
     stations.py mail SOURCE SERVER COUNT           whole mails through smtplib
     stations.py bulk SOURCE SERVER MEBIBYTES       HTTP download, then upload, compared by SHA-256
     stations.py stream SOURCE SERVER COUNT         numbered datagrams, one a millisecond, echoed
@@ -110,6 +112,18 @@ def serve(address):
     return {"mails": Smtp.mails}
 
 
+class Server6(Server):
+    address_family = socket.AF_INET6
+
+
+def page(address):
+    server = Server6((address, 80), Http)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    print("ready", flush=True)
+    sys.stdin.read()
+    return {}
+
+
 def attempts(source, server, count):
     outcomes = {"connected": 0, "refused": 0, "silent": 0}
     for _ in range(int(count)):
@@ -121,6 +135,21 @@ def attempts(source, server, count):
         except TimeoutError:
             outcomes["silent"] += 1
     return outcomes
+
+
+def knock(source, server, count):
+    """Long enough for a SYN to be sent again after 1 and 3 seconds, as it is without an answer."""
+    ends = []
+    for _ in range(int(count)):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        sock.bind((source, 0))
+        sock.connect_ex((server, 25))
+        ends.append(sock)
+    time.sleep(5)
+    states = [sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] for sock in ends]
+    # TCP_SYN_SENT is 2; whatever else it is, it was connected.
+    return {"connected": sum(state != 2 for state in states)}
 
 
 def mail(source, server, count):
@@ -164,5 +193,5 @@ def stream(source, server, count):
 
 
 if __name__ == "__main__":
-    commands = {f.__name__: f for f in (serve, attempts, mail, bulk, stream)}
+    commands = {f.__name__: f for f in (serve, page, attempts, knock, mail, bulk, stream)}
     print(json.dumps(commands[sys.argv[1]](*sys.argv[2:])), flush=True)

@@ -18,20 +18,18 @@ use signal_hook::{
     low_level::signal_name,
 };
 
-use super::{
-    AtExit, DetachArgs, FailChoice, PortArgs, RunArgs, SteerChoice, TuningArgs, ZeroCopyChoice,
-};
+use super::{DetachArgs, PortArgs, RunArgs, cases};
 use crate::{
-    cli::load_policy,
+    cli::{create, load_policy},
     control::{
         Notice, Plan, Stopper, Summary, Supervisor, cores,
-        live::{Config, Live, Steer},
+        live::{Config, Live},
     },
     io::{
         Side,
         afxdp::{self, BusyPoll, Fail, Interface, Mode, Options, PIN_ROOT},
     },
-    policy::Policy,
+    policy::{self, AtExit, OnFailure, Policy, RunSettings, ZeroCopy},
     worker,
 };
 
@@ -40,35 +38,49 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// A worker says so often within the heartbeat's deadline that it is alive.
 const TICKS_PER_DEADLINE: u32 = 5;
 
+/// What a policy may ask for, and the arguments with it, is what can be had.
+const _: () = assert!(
+    policy::BATCH.high as usize == worker::BATCH_MAX && policy::WORKERS.high == afxdp::QUEUES_MAX
+);
+
 /// Runs until a signal, or until a worker fails.
 pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let policy = load_policy(&args.policy, false)?.policy;
     let interfaces = interfaces(&args.ports, &policy, &args.policy)?;
+    let asked = args.over(policy.run_settings());
     // Before anything is attached, so that a wrong path costs nothing.
-    let json = args.json.as_deref().map(create).transpose()?;
+    let json = asked.json.as_deref().map(create).transpose()?;
+    let (cases, restrictions) = cases::open(&policy)?;
     let pin_root = Path::new(PIN_ROOT);
     let live = Live::open(&Config {
         interfaces: interfaces.each_ref().map(String::as_str),
-        steer: args.steer.into(),
+        steer: asked.steer,
         settings: afxdp::Settings {
-            fail: args.fail.into(),
-            deadline: deadline(&args.tuning),
+            fail: match asked.fail {
+                OnFailure::Open => Fail::Open,
+                OnFailure::Closed => Fail::Closed,
+            },
+            deadline: deadline(&asked),
+            stamp: asked.stamp,
             ..afxdp::Settings::default()
         },
-        options: options(&args),
+        options: options(&asked),
+        policy: &policy,
         pin_root,
     })?;
-    let workers = workers(args.workers, &live)?;
+    let workers = workers(asked.workers, &live)?;
     let supervisor = Supervisor::new(Plan {
         policy,
+        restrictions,
         workers,
-        cores: cores_of(&args.cores, workers, &interfaces)?,
-        settings: settings(&args.tuning),
+        cores: cores_of(&asked.cores, workers, &interfaces)?,
+        settings: settings(&asked),
         period: PERIOD,
     });
     listen(supervisor.stopper())?;
-    let summary = supervisor.run(&live, &mut |notice| tell(&notice, &live, args.stats))?;
-    if args.at_exit == AtExit::Detach {
+    let summary = supervisor.run(&live, &mut |notice| tell(&notice, &live, asked.stats))?;
+    drop(cases);
+    if asked.at_exit == AtExit::Detach {
         live.detach(pin_root)?;
     }
     finish(&summary, json)
@@ -106,51 +118,61 @@ fn interfaces(args: &PortArgs, policy: &Policy, file: &Path) -> anyhow::Result<[
 }
 
 /// One worker a queue, no more and no less.
-fn workers(asked: Option<usize>, live: &Live) -> anyhow::Result<usize> {
-    let queues = live.queues() as usize;
+fn workers(asked: Option<u32>, live: &Live) -> anyhow::Result<usize> {
+    let queues = live.queues();
     match asked {
         Some(workers) if workers != queues => bail!(
             "--workers {workers}: the interfaces have {queues} queues, and the frames of a queue \
              without a worker would bypass the policy\nremedy: set their number with \
              `ethtool -L IF combined {workers}` on both, or leave --workers out"
         ),
-        _ => Ok(queues),
+        _ => Ok(queues as usize),
     }
 }
 
-fn cores_of(
-    asked: &[usize],
-    workers: usize,
-    interfaces: &[String; 2],
-) -> anyhow::Result<Vec<usize>> {
+fn cores_of(asked: &[u32], workers: usize, interfaces: &[String; 2]) -> anyhow::Result<Vec<usize>> {
     if asked.is_empty() {
         return cores::choose(workers, &interfaces.each_ref().map(String::as_str));
     }
-    cores::check(asked, workers).context("--cores")?;
-    Ok(asked.to_vec())
+    let asked: Vec<_> = asked.iter().map(|&core| core as usize).collect();
+    cores::check(&asked, workers).context("cores")?;
+    Ok(asked)
 }
 
-fn options(args: &RunArgs) -> Options {
+fn options(asked: &RunSettings) -> Options {
+    let busy_poll = BusyPoll {
+        time: micros(asked.busy_poll_time),
+        budget: u16::try_from(asked.busy_poll_budget).unwrap_or(u16::MAX),
+    };
     Options {
-        mode: args.zero_copy.into(),
-        ring_size: args.tuning.ring,
-        frame_size: args.tuning.frame_size,
-        huge_pages: args.tuning.huge_pages,
-        busy_poll: args.tuning.busy_poll.then(BusyPoll::default),
-        ..Options::default()
+        mode: match asked.zero_copy {
+            ZeroCopy::Auto => Mode::Auto,
+            ZeroCopy::On => Mode::ZeroCopy,
+            ZeroCopy::Off => Mode::Copy,
+        },
+        ring_size: asked.ring,
+        frame_size: asked.frame_size,
+        huge_pages: asked.huge_pages,
+        need_wakeup: asked.need_wakeup,
+        busy_poll: asked.busy_poll.then_some(busy_poll),
+        stamps: asked.stamp > 0,
     }
 }
 
-fn deadline(tuning: &TuningArgs) -> Duration {
-    Duration::from_millis(tuning.deadline.into())
+fn micros(count: u32) -> Duration {
+    Duration::from_micros(count.into())
 }
 
-fn settings(tuning: &TuningArgs) -> worker::Settings {
+fn deadline(asked: &RunSettings) -> Duration {
+    Duration::from_millis(asked.deadline.into())
+}
+
+fn settings(asked: &RunSettings) -> worker::Settings {
     let defaults = worker::Settings::default();
     worker::Settings {
-        batch: tuning.batch.into(),
-        spin: Duration::from_micros(tuning.spin.into()),
-        tick: (deadline(tuning) / TICKS_PER_DEADLINE).min(defaults.tick),
+        batch: asked.batch as usize,
+        spin: micros(asked.spin),
+        tick: (deadline(asked) / TICKS_PER_DEADLINE).min(defaults.tick),
         ..defaults
     }
 }
@@ -211,10 +233,6 @@ fn tell_obtained(live: &Live) {
     println!("running: {steered}");
 }
 
-fn create(path: &Path) -> anyhow::Result<fs::File> {
-    fs::File::create(path).with_context(|| format!("{}: cannot be written", path.display()))
-}
-
 fn finish(summary: &Summary, json: Option<fs::File>) -> anyhow::Result<ExitCode> {
     summary
         .write_text(io::stdout().lock())
@@ -229,33 +247,4 @@ fn finish(summary: &Summary, json: Option<fs::File>) -> anyhow::Result<ExitCode>
     } else {
         ExitCode::FAILURE
     })
-}
-
-impl From<SteerChoice> for Steer {
-    fn from(choice: SteerChoice) -> Self {
-        match choice {
-            SteerChoice::All => Self::All,
-            SteerChoice::Mail => Self::Mail,
-            SteerChoice::Auto => Self::Auto,
-        }
-    }
-}
-
-impl From<ZeroCopyChoice> for Mode {
-    fn from(choice: ZeroCopyChoice) -> Self {
-        match choice {
-            ZeroCopyChoice::Auto => Self::Auto,
-            ZeroCopyChoice::On => Self::ZeroCopy,
-            ZeroCopyChoice::Off => Self::Copy,
-        }
-    }
-}
-
-impl From<FailChoice> for Fail {
-    fn from(choice: FailChoice) -> Self {
-        match choice {
-            FailChoice::Open => Self::Open,
-            FailChoice::Closed => Self::Closed,
-        }
-    }
 }

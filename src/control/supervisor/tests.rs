@@ -4,6 +4,7 @@ use std::{iter, sync::Mutex};
 
 use super::*;
 use crate::{
+    engine::Restrictions,
     io::{
         Side,
         fault::{Fault, Faulty},
@@ -60,6 +61,7 @@ fn plan(workers: usize) -> Plan {
     let (policy, _) = Policy::from_toml("test.toml", POLICY).expect("a valid policy");
     Plan {
         policy: Arc::new(policy),
+        restrictions: Restrictions::default(),
         workers,
         cores: vec![],
         settings: Settings::default(),

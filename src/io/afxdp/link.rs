@@ -292,7 +292,11 @@ impl Pins {
     }
 }
 
-fn create_link(program: BorrowedFd<'_>, interface: &Interface, flags: u32) -> io::Result<OwnedFd> {
+pub(super) fn create_link(
+    program: BorrowedFd<'_>,
+    interface: &Interface,
+    flags: u32,
+) -> io::Result<OwnedFd> {
     let options = libbpf_sys::bpf_link_create_opts {
         sz: size_of::<libbpf_sys::bpf_link_create_opts>() as libbpf_sys::size_t,
         flags,

@@ -15,6 +15,9 @@
 //! | `program` | the kernel program: src/bpf/steer.bpf.c |
 //! | `link` | how it hangs on the ports |
 //! | `heartbeat` | how it knows that a worker is alive |
+//! | `lease` | what it may refuse by itself |
+//! | `flood`, `packet` | a generator's ways out: src/bpf/blast.bpf.c, and packet sockets |
+//! | `sink` | taking whatever arrives: src/bpf/sink.bpf.c |
 //! | `error` | what went wrong, and what to do about it |
 //!
 //! This is the one module with unsafe code: what it rests on stands beside each use. It knows
@@ -23,11 +26,15 @@
 #![allow(unsafe_code)]
 
 mod error;
+mod flood;
 mod heartbeat;
+mod lease;
 mod link;
 mod netdev;
+mod packet;
 mod program;
 mod rings;
+mod sink;
 mod sockopt;
 #[cfg(test)]
 mod tests;
@@ -42,16 +49,20 @@ use rustix::{
 
 pub use self::{
     error::{Error, Result},
+    flood::{Flood, Slot, Vary},
     heartbeat::{Heartbeat, deadline_min},
+    lease::{LEASE_COUNTERS_MAX, LeaseOptions, Leases, SynMemory},
     link::{AttachMode, Attachment, PIN_ROOT, attach, detach},
     netdev::{Claim, Interface, XdpFeatures},
+    packet::PacketSocket,
     program::{Fail, Fate, Fates, QUEUES_MAX, Settings, Steer, Steering},
     rings::SocketStatistics,
+    sink::{Counter, Hook, Listener, Tally},
     sockopt::BusyPoll,
     umem::Frame,
 };
 use self::{program::Registration, rings::Port, umem::Memory};
-use super::{Census, Ports, Side};
+use super::{Census, Lease, Ports, Side};
 
 /// How frames get from the card into a worker's memory, and back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -131,6 +142,7 @@ impl Options {
 pub struct QueuePair {
     /// Before the sockets, so that it is dropped first.
     registration: Option<Registration>,
+    leases: Option<Leases>,
     ports: [Port; 2],
     memory: Memory,
     heartbeat: Heartbeat,
@@ -166,6 +178,7 @@ impl QueuePair {
         let (ports, memory) = opened?;
         let mut pair = Self {
             registration: None,
+            leases: None,
             ports,
             memory,
             heartbeat,
@@ -186,6 +199,7 @@ impl QueuePair {
         self.heartbeat.beat();
         let sockets = self.ports.each_ref().map(Port::as_fd);
         self.registration = Some(steering.register(self.queue, sockets)?);
+        self.leases = Some(steering.leases()?);
         Ok(())
     }
 
@@ -261,6 +275,12 @@ impl Ports for QueuePair {
             Ok(ready) => Ok(ready > 0),
             Err(Errno::INTR) => Ok(false),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    fn lease(&mut self, leases: &[Lease]) {
+        if let Some(to) = &mut self.leases {
+            to.put(leases);
         }
     }
 

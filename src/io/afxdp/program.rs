@@ -5,7 +5,10 @@
 
 use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,6 +20,7 @@ use libbpf_rs::{
 use super::{
     error::{Error, Result},
     heartbeat::{Heartbeat, Heartbeats, deadline_min},
+    lease::{LEASE_COUNTERS_MAX, LeaseOptions, Leases, SynMemory, relay_key},
     netdev::Interface,
 };
 use crate::io::Side;
@@ -28,7 +32,7 @@ pub const QUEUES_MAX: u32 = 128;
 static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/steer.bpf.o")));
 
 #[repr(align(8))]
-struct Aligned<T: ?Sized>(T);
+pub(super) struct Aligned<T: ?Sized>(pub T);
 
 const SUBJECT: &str = "kernel program";
 
@@ -121,6 +125,7 @@ macro_rules! fates {
 fates! {
     ToWorker "to_worker" "Handed to the worker of its queue.",
     Harmless "harmless" "Crossed in the kernel: certainly not mail.",
+    Leased "leased" "Dropped in the kernel: a worker said that its source is refused until later. Counted under its reason, too.",
     BypassNoSocket "bypass_no_socket" "Crossed in the kernel: its queue has no worker.",
     BypassStale "bypass_stale" "Crossed in the kernel: the worker's heartbeat is too old.",
     ClosedNoSocket "closed_no_socket" "Dropped in the kernel: its queue has no worker, and Lychgate fails closed.",
@@ -167,6 +172,8 @@ impl Fates {
 pub struct Steering {
     object: Object,
     heartbeats: Arc<Heartbeats>,
+    leasing: LeaseOptions,
+    generation: AtomicU32,
 }
 
 impl Steering {
@@ -177,7 +184,24 @@ impl Steering {
     /// If the kernel refuses it (the verifier's words are in the message), or the deadline is
     /// shorter than the kernel's clock can measure.
     pub fn load(ports: [&Interface; 2], settings: &Settings) -> Result<Self> {
-        let object = with_messages(|| ObjectBuilder::default().open_memory(&OBJECT.0)?.load())?;
+        Self::load_with_leases(ports, settings, LeaseOptions::default())
+    }
+
+    /// As [`Self::load`], ready for leases.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn load_with_leases(
+        ports: [&Interface; 2],
+        settings: &Settings,
+        leasing: LeaseOptions,
+    ) -> Result<Self> {
+        let object = with_messages(|| {
+            let mut object = ObjectBuilder::default().open_memory(&OBJECT.0)?;
+            leasing.size(&mut object)?;
+            object.load()
+        })?;
         let heartbeats = {
             let map = map(&object, "heartbeats")?;
             Heartbeats::map(map.as_fd(), QUEUES_MAX as usize)
@@ -186,8 +210,16 @@ impl Steering {
         let steering = Self {
             object,
             heartbeats: Arc::new(heartbeats),
+            leasing,
+            generation: AtomicU32::new(0),
         };
         steering.set(settings)?;
+        steering.void_leases()?;
+        for &relay in &steering.leasing.relays {
+            map(&steering.object, "relays")?
+                .update(&relay_key(relay), &[0; 4], MapFlags::ANY)
+                .map_err(|cause| Error::new(SUBJECT, "write its map relays", cause))?;
+        }
         for (side, port) in (0_u32..).zip(ports) {
             steering.update("ports", side, &port.index().to_ne_bytes())?;
         }
@@ -250,6 +282,61 @@ impl Steering {
         Ok(registration)
     }
 
+    /// Makes every lease meaningless, such as before another policy comes into force; gives the
+    /// generation that new leases must have. Call it before the workers hear of the new policy.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn void_leases(&self) -> Result<u32> {
+        let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
+        self.update("lease_terms", 0, &self.leasing.terms(generation))?;
+        Ok(generation)
+    }
+
+    /// The generation that leases must have now.
+    #[must_use]
+    pub fn lease_generation(&self) -> u32 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    /// The memory of SYNs that the kernel program and the workers share.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn syn_memory(&self) -> Result<SynMemory> {
+        SynMemory::map(map(&self.object, "syns")?.as_fd(), self.leasing.buckets)
+    }
+
+    /// Where a worker puts its leases.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn leases(&self) -> Result<Leases> {
+        let map = MapHandle::try_from(&map(&self.object, "leases")?)
+            .map_err(|cause| Error::new(SUBJECT, "hold on to its map leases", cause))?;
+        Ok(Leases::new(map))
+    }
+
+    /// Frames refused under leases, by counter: those that are not 0.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses.
+    pub fn leased(&self, counters: u32) -> Result<Vec<(u32, u64)>> {
+        let map = map(&self.object, "leased")?;
+        let mut leased = Vec::new();
+        for counter in 0..counters.min(LEASE_COUNTERS_MAX) {
+            match sum_over_cpus(&map, counter)? {
+                0 => {}
+                frames => leased.push((counter, frames)),
+            }
+        }
+        Ok(leased)
+    }
+
     /// Reads the program's counters.
     ///
     /// # Errors
@@ -260,15 +347,7 @@ impl Steering {
         let mut fates = Fates::default();
         for &fate in Fate::ALL {
             for side in Side::BOTH {
-                let by_cpu = counters
-                    .lookup_percpu(&fate.key(side).to_ne_bytes(), MapFlags::ANY)
-                    .map_err(|cause| Error::new(SUBJECT, "read a counter", cause))?;
-                fates.0[fate as usize][side.index()] = by_cpu
-                    .unwrap_or_default()
-                    .iter()
-                    .filter_map(|octets| octets.first_chunk())
-                    .map(|&octets| u64::from_ne_bytes(octets))
-                    .sum();
+                fates.0[fate as usize][side.index()] = sum_over_cpus(&counters, fate.key(side))?;
             }
         }
         Ok(fates)
@@ -315,6 +394,16 @@ impl Steering {
     }
 }
 
+/// A counter that each processor has for itself.
+fn sum_over_cpus(map: &libbpf_rs::Map<'_>, key: u32) -> Result<u64> {
+    let by_cpu = map
+        .lookup_percpu(&key.to_ne_bytes(), MapFlags::ANY)
+        .map_err(|cause| Error::new(SUBJECT, "read a counter", cause))?;
+    let by_cpu = by_cpu.unwrap_or_default();
+    let counts = by_cpu.iter().filter_map(|octets| octets.first_chunk());
+    Ok(counts.map(|&octets| u64::from_ne_bytes(octets)).sum())
+}
+
 /// A queue's place in the `sockets` map.
 #[derive(Debug)]
 pub(super) struct Registration {
@@ -337,7 +426,7 @@ impl Drop for Registration {
     }
 }
 
-fn map<'a>(object: &'a Object, name: &'static str) -> Result<libbpf_rs::Map<'a>> {
+pub(super) fn map<'a>(object: &'a Object, name: &'static str) -> Result<libbpf_rs::Map<'a>> {
     object
         .maps()
         .find(|map| map.name() == name)
@@ -345,7 +434,7 @@ fn map<'a>(object: &'a Object, name: &'static str) -> Result<libbpf_rs::Map<'a>>
 }
 
 /// The object that is built in lacks a part: steer.bpf.c and this file disagree.
-fn missing(what: &str, name: &str) -> Error {
+pub(super) fn missing(what: &str, name: &str) -> Error {
     Error::new(
         SUBJECT,
         format!("find its {what} {name}"),
@@ -354,7 +443,7 @@ fn missing(what: &str, name: &str) -> Error {
 }
 
 /// Runs a call of libbpf, and puts what libbpf would print (the verifier's log) into the error.
-fn with_messages<T>(call: impl FnOnce() -> libbpf_rs::Result<T>) -> Result<T> {
+pub(super) fn with_messages<T>(call: impl FnOnce() -> libbpf_rs::Result<T>) -> Result<T> {
     static MESSAGES: Mutex<String> = Mutex::new(String::new());
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     fn messages() -> std::sync::MutexGuard<'static, String> {

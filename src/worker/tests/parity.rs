@@ -72,6 +72,7 @@ fn replayed(input: &Path, policy: &NamedPolicy) -> (Rows, Vec<Vec<u8>>) {
         captures: Captures::mixed([input.to_owned()]),
         policy: policy.clone(),
         compare: None,
+        quarantined: Vec::new(),
         seed: 0,
         workers: NonZeroUsize::MIN,
         outputs: Outputs {

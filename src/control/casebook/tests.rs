@@ -1,0 +1,301 @@
+//! Decided, stored, enforced: in this order, and again after a restart.
+
+use super::*;
+use crate::{
+    policy::steps::{EXPIRES_DEFAULT, StepAction},
+    remedy::Act,
+};
+
+const POLICY: &str = r#"
+[class.residential]
+smtp = { limit = { connections = 10, window = "10s" } }
+[class.mta]
+smtp = "allow"
+[[pool]]
+prefix = "203.0.113.0/24"
+class = "residential"
+[[pool]]
+prefix = "2001:db8:200::/40"
+subscriber_prefix = 56
+class = "residential"
+[[subscriber]]
+name = "ACME"
+prefixes = ["203.0.113.30/32", "203.0.113.40/32"]
+class = "residential"
+[[subscriber]]
+prefixes = ["203.0.113.31/32"]
+class = "residential"
+automatic = false
+[[subscriber]]
+prefixes = ["203.0.113.25/32"]
+class = "mta"
+"#;
+
+const STEPS: [Step; 2] = [
+    Step {
+        action: StepAction::Notify,
+        grace: Duration::ZERO,
+    },
+    Step {
+        action: StepAction::Quarantine {
+            scope: Scope::Mail,
+            expires: EXPIRES_DEFAULT,
+        },
+        grace: Duration::from_secs(3_600),
+    },
+];
+
+fn policy(text: &str) -> Arc<Policy> {
+    let (policy, _) = Policy::from_toml("test.toml", text).expect("a valid policy");
+    Arc::new(policy)
+}
+
+fn keeping(folder: &tempfile::TempDir) -> Keeping {
+    Keeping {
+        path: folder.path().join("cases.redb"),
+        keep: Duration::from_secs(180 * 86_400),
+        socket: folder.path().join("socket"),
+    }
+}
+
+fn at(hours: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000 + hours * 3_600).expect("a moment")
+}
+
+fn finding(hours: i64) -> Finding {
+    Finding {
+        detector: "outcomes".to_owned(),
+        time: at(hours),
+        attempts: 21,
+        destinations: 20,
+        conclusive: true,
+        evidence: serde_json::Map::new(),
+    }
+}
+
+fn key(text: &str) -> IpNet {
+    text.parse().expect("a prefix")
+}
+
+fn add(who: &str) -> Request {
+    Request::Add {
+        who: who.to_owned(),
+        scope: Scope::Mail,
+        seconds: 3_600,
+        by: "anna".to_owned(),
+        why: "abuse".to_owned(),
+    }
+}
+
+fn release(who: &str, by: Option<&str>) -> Request {
+    Request::Release {
+        who: who.to_owned(),
+        by: by.map(str::to_owned),
+        why: "cleaned".to_owned(),
+    }
+}
+
+fn refusal(reply: Reply) -> String {
+    match reply {
+        Reply::Refused { why } => why,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn a_finding_becomes_a_quarantine_that_outlives_the_program() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (policy, keeping) = (policy(POLICY), keeping(&folder));
+    let mut casebook = Casebook::open(Arc::clone(&policy), &keeping).expect("a store");
+    let restrictions = casebook.restrictions();
+    let zombie = key("203.0.113.66/32");
+    let records = casebook.found(zombie, &finding(0), &STEPS, at(0));
+    let acts: Vec<_> = records.expect("stored").iter().map(|r| r.act).collect();
+    assert_eq!(acts, [Act::Suspected, Act::Notified]);
+    assert!(restrictions.is_empty());
+    assert_eq!(casebook.next(), Some(at(1)));
+    assert_eq!(
+        casebook.tick(at(1)).expect("stored")[0].act,
+        Act::Quarantined
+    );
+    assert_eq!(restrictions.len(), 1);
+    drop(casebook);
+    let casebook = Casebook::open(policy, &keeping).expect("the store");
+    assert_eq!(casebook.restrictions().len(), 1);
+}
+
+#[test]
+fn what_cannot_be_stored_does_not_take_effect() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut casebook = Casebook::open(policy(POLICY), &keeping(&folder)).expect("a store");
+    casebook.store = Store::broken();
+    let why = refusal(casebook.answer(&add("203.0.113.66"), at(0)));
+    assert!(
+        why.contains("nothing of what was to be stored has taken effect"),
+        "{why}"
+    );
+    assert!(casebook.restrictions().is_empty());
+    assert_eq!(casebook.open_cases(), 0);
+}
+
+#[test]
+fn a_subscriber_is_found_by_any_address_and_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut casebook = Casebook::open(policy(POLICY), &keeping(&folder)).expect("a store");
+    for who in ["203.0.113.40", "203.0.113.30/32", "ACME"] {
+        let Reply::Done { records } = casebook.answer(&add(who), at(0)) else {
+            panic!("{who}")
+        };
+        assert_eq!(records[0].case, "name:ACME");
+    }
+    casebook.answer(&add("2001:db8:200:42ff::7"), at(0));
+    let Reply::Cases { cases } = casebook.answer(&Request::List { all: false }, at(0)) else {
+        panic!("a list")
+    };
+    let subscribers: Vec<_> = cases
+        .iter()
+        .map(|case| case.subscriber.to_string())
+        .collect();
+    let expected = ["2001:db8:200:4200::/56", "ACME (203.0.113.30/32)"];
+    assert_eq!(subscribers, expected);
+}
+
+#[test]
+fn who_is_no_subscriber_is_told_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut casebook = Casebook::open(policy(POLICY), &keeping(&folder)).expect("a store");
+    for (who, expected) in [
+        (
+            "ACNE",
+            "\"ACNE\" is no address, no prefix, and no subscriber's name",
+        ),
+        (
+            "192.0.2.1",
+            "192.0.2.1 is no subscriber's: it is in no pool",
+        ),
+        (
+            "203.0.113.0/25",
+            "203.0.113.0/25 is more than one subscriber's; the first of them is",
+        ),
+    ] {
+        let why = refusal(casebook.answer(&add(who), at(0)));
+        assert!(why.starts_with(expected), "{why}");
+    }
+}
+
+#[test]
+fn a_case_follows_the_subscriber_to_another_address() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keeping = keeping(&folder);
+    let mut casebook = Casebook::open(policy(POLICY), &keeping).expect("a store");
+    casebook.answer(&add("ACME"), at(0));
+    drop(casebook);
+    let moved = POLICY.replace(
+        "\"203.0.113.30/32\", \"203.0.113.40/32\"",
+        "\"203.0.113.99/32\"",
+    );
+    let casebook = Casebook::open(policy(&moved), &keeping).expect("the store");
+    let [(subscriber, _)] = casebook.remedy.restricted().collect::<Vec<_>>()[..] else {
+        panic!("one")
+    };
+    assert_eq!(
+        subscriber.key(&casebook.policy),
+        Some(key("203.0.113.99/32"))
+    );
+    assert_eq!(casebook.restrictions().len(), 1);
+    assert!(casebook.lost().is_empty());
+}
+
+#[test]
+fn whoever_has_a_lost_subscribers_address_is_not_held_for_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keeping = keeping(&folder);
+    let mut casebook = Casebook::open(policy(POLICY), &keeping).expect("a store");
+    casebook.answer(&add("ACME"), at(0));
+    drop(casebook);
+    let renamed = POLICY.replace("ACME", "Another Company");
+    let mut casebook = Casebook::open(policy(&renamed), &keeping).expect("the store");
+    assert!(casebook.restrictions().is_empty());
+    assert_eq!(casebook.lost().len(), 1);
+    // Staff can still end it.
+    let reply = casebook.answer(&release("ACME", Some("anna")), at(1));
+    assert!(matches!(reply, Reply::Done { .. }), "{reply:?}");
+}
+
+#[test]
+fn mail_servers_and_who_opted_out_get_no_step_by_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut casebook = Casebook::open(policy(POLICY), &keeping(&folder)).expect("a store");
+    for exempt in ["203.0.113.31/32", "203.0.113.25/32"] {
+        let records = casebook.found(key(exempt), &finding(0), &STEPS, at(0));
+        let acts: Vec<_> = records.expect("stored").iter().map(|r| r.act).collect();
+        assert_eq!(acts, [Act::Suspected], "{exempt}");
+    }
+    assert_eq!(casebook.next(), None);
+}
+
+#[test]
+fn the_customer_can_end_it_twice() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut casebook = Casebook::open(policy(POLICY), &keeping(&folder)).expect("a store");
+    for hours in 0..2 {
+        casebook.answer(&add("203.0.113.66"), at(hours));
+        let reply = casebook.answer(&release("203.0.113.66", None), at(hours));
+        assert!(matches!(reply, Reply::Done { .. }), "{reply:?}");
+    }
+    casebook.answer(&add("203.0.113.66"), at(3));
+    let why = refusal(casebook.answer(&release("203.0.113.66", None), at(3)));
+    assert!(why.contains("now only staff can"), "{why}");
+    assert_eq!(casebook.restrictions().len(), 1);
+}
+
+#[test]
+fn an_open_case_is_not_erased_and_a_closed_one_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut casebook = Casebook::open(policy(POLICY), &keeping(&folder)).expect("a store");
+    let erase = Request::Erase {
+        who: "203.0.113.66".to_owned(),
+    };
+    let why = refusal(casebook.answer(&erase, at(0)));
+    assert!(why.ends_with("there is no case: nothing is kept"), "{why}");
+    casebook.answer(&add("203.0.113.66"), at(0));
+    let why = refusal(casebook.answer(&erase, at(0)));
+    assert!(why.ends_with("release the subscriber first"), "{why}");
+    casebook.answer(&release("203.0.113.66", Some("anna")), at(1));
+    let reply = casebook.answer(&erase, at(2));
+    assert!(
+        matches!(reply, Reply::Erased { records: 2, .. }),
+        "{reply:?}"
+    );
+    let Reply::Cases { cases } = casebook.answer(&Request::List { all: true }, at(2)) else {
+        panic!("a list")
+    };
+    assert!(cases.is_empty());
+}
+
+#[test]
+fn closed_cases_are_forgotten_when_their_time_is_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut casebook = Casebook::open(policy(POLICY), &keeping(&folder)).expect("a store");
+    casebook.answer(&add("203.0.113.66"), at(0));
+    // It expires after an hour, and is closed from then on.
+    casebook.tick(at(1)).expect("stored");
+    casebook.tick(at(180 * 24)).expect("nothing to do");
+    assert_eq!(casebook.remedy.cases().count(), 1);
+    casebook.tick(at(180 * 24 + 2)).expect("forgotten");
+    assert_eq!(casebook.remedy.cases().count(), 0);
+    assert!(casebook.store.audit().expect("the trail").is_empty());
+}
+
+#[test]
+fn requests_and_answers_are_what_the_documentation_shows() {
+    let docs = include_str!("../../../docs/remediation.md");
+    let block = docs.split("```json requests\n").nth(1).expect("the block");
+    let lines = block.split("```").next().expect("its end").lines();
+    let mut count = 0;
+    for line in lines {
+        serde_json::from_str::<Request>(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        count += 1;
+    }
+    assert_eq!(count, 5, "one of each");
+}

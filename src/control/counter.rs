@@ -1,0 +1,256 @@
+//! The control socket: where staff and other programs of the box reach a running [`Casebook`].
+//!
+//! A unix socket that only its owner can open (mode 0600). One line of JSON in, a [`Request`]; one
+//! line out, a [`Reply`]; as often as the caller likes. Where no box runs, [`ask`] opens the store
+//! itself: it is locked, so there is never more than one who decides.
+
+use std::{
+    fs,
+    io::{self, BufRead, BufReader, Read, Write},
+    os::unix::{
+        fs::{FileTypeExt, PermissionsExt},
+        net::{UnixListener, UnixStream},
+    },
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use jiff::Timestamp;
+
+use super::casebook::{Casebook, Reply, Request};
+use crate::{
+    policy::{Keeping, Policy},
+    remedy::Record,
+};
+
+/// The longest line that is read.
+const LINE_MAX: u64 = 64 << 10;
+/// How long a caller may take to say something, or to listen.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Time is looked at so often at least: clocks can be put forward.
+const NAP_MAX: Duration = Duration::from_secs(60);
+
+/// A casebook that a running box keeps: its clock goes, and its socket answers.
+#[derive(Debug)]
+pub struct Counter {
+    shared: Arc<Shared>,
+    socket: PathBuf,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    casebook: Mutex<Casebook>,
+    /// Rung when a case changed, so that the clock looks when the next one is due.
+    changed: Condvar,
+    is_over: AtomicBool,
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Casebook> {
+        self.casebook.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Something that staff should see: a record of the audit trail, or what went wrong.
+pub type Tell = dyn Fn(Result<&Record, &str>) + Send + Sync;
+
+impl Counter {
+    /// Opens the socket and starts the clock: what is overdue happens at once.
+    ///
+    /// # Errors
+    ///
+    /// The socket can't be made.
+    pub fn open(casebook: Casebook, socket: &Path, tell: Arc<Tell>) -> anyhow::Result<Self> {
+        let listener = listen(socket)?;
+        let shared = Arc::new(Shared {
+            casebook: Mutex::new(casebook),
+            changed: Condvar::new(),
+            is_over: AtomicBool::new(false),
+        });
+        let clock = (Arc::clone(&shared), Arc::clone(&tell));
+        let door = Arc::clone(&shared);
+        let threads = vec![
+            spawn("cases-clock", move || go(&clock.0, &*clock.1))?,
+            spawn("cases-socket", move || serve(&door, &listener, &*tell))?,
+        ];
+        Ok(Self {
+            shared,
+            socket: socket.to_owned(),
+            threads,
+        })
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::SeqCst);
+        // Under the lock, so that the clock is either asleep and hears it or sees the flag.
+        drop(self.shared.lock());
+        self.shared.changed.notify_all();
+        // Wakes the one who waits for callers. It may be gone already.
+        let _ = UnixStream::connect(&self.socket);
+        for thread in self.threads.drain(..) {
+            // A panic was told by its thread.
+            let _ = thread.join();
+        }
+        let _ = fs::remove_file(&self.socket);
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
+    thread.with_context(|| format!("{name}: no thread"))
+}
+
+/// Makes the socket, for its owner only from the first moment. One that is left from a box that died
+/// is replaced: whoever has the store is the only one.
+fn listen(path: &Path) -> anyhow::Result<UnixListener> {
+    let name = path.display();
+    if let Ok(found) = fs::symlink_metadata(path)
+        && !found.file_type().is_socket()
+    {
+        bail!(
+            "{name}: there is a file of another kind; name another control socket in [store] socket"
+        );
+    }
+    let folder = path.parent().filter(|path| !path.as_os_str().is_empty());
+    let cannot = || format!("{name}: the control socket cannot be made");
+    let private = tempfile::Builder::new()
+        .prefix(".lg")
+        .tempdir_in(folder.unwrap_or(Path::new(".")))
+        .with_context(cannot)?;
+    let hidden = private.path().join("s");
+    let listener = UnixListener::bind(&hidden).with_context(|| {
+        format!("{name}: the control socket cannot be made; name a shorter path in [store] socket")
+    })?;
+    fs::set_permissions(&hidden, fs::Permissions::from_mode(0o600)).with_context(cannot)?;
+    fs::rename(&hidden, path).with_context(cannot)?;
+    Ok(listener)
+}
+
+/// Does what is due, when it is due.
+fn go(shared: &Shared, tell: &Tell) {
+    let mut casebook = shared.lock();
+    while !shared.is_over.load(Ordering::SeqCst) {
+        match casebook.tick(Timestamp::now()) {
+            Ok(records) => records.iter().for_each(|record| tell(Ok(record))),
+            Err(error) => tell(Err(&error.to_string())),
+        }
+        let next = casebook.next().map(|next| until(next, Timestamp::now()));
+        let nap = next.map_or(NAP_MAX, |left| {
+            left.clamp(Duration::from_millis(1), NAP_MAX)
+        });
+        let woken = shared.changed.wait_timeout(casebook, nap);
+        casebook = woken.unwrap_or_else(PoisonError::into_inner).0;
+    }
+}
+
+fn until(next: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(next.duration_since(now)).unwrap_or(Duration::ZERO)
+}
+
+/// Answers one caller after the other.
+fn serve(shared: &Shared, listener: &UnixListener, tell: &Tell) {
+    for caller in listener.incoming() {
+        if shared.is_over.load(Ordering::SeqCst) {
+            return;
+        }
+        let heard = caller.and_then(|caller| attend(shared, caller, tell));
+        if let Err(error) = heard {
+            tell(Err(&format!("control socket: {error}")));
+        }
+    }
+}
+
+fn attend(shared: &Shared, caller: UnixStream, tell: &Tell) -> io::Result<()> {
+    caller.set_read_timeout(Some(PATIENCE))?;
+    caller.set_write_timeout(Some(PATIENCE))?;
+    let mut answers = caller.try_clone()?;
+    let mut lines = BufReader::new(caller);
+    loop {
+        let mut line = String::new();
+        let octets = Read::take(&mut lines, LINE_MAX).read_line(&mut line);
+        match octets {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            // Whoever says nothing has said all.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let reply = match serde_json::from_str::<Request>(&line) {
+            Ok(request) => {
+                let reply = shared.lock().answer(&request, Timestamp::now());
+                shared.changed.notify_all();
+                if let Reply::Done { records } = &reply {
+                    records.iter().for_each(|record| tell(Ok(record)));
+                }
+                reply
+            }
+            Err(error) => Reply::Refused {
+                why: format!("this is no request: {error}"),
+            },
+        };
+        let mut text = serde_json::to_string(&reply)?;
+        text.push('\n');
+        answers.write_all(text.as_bytes())?;
+    }
+}
+
+/// Asks the running box, or, where none runs, the store.
+///
+/// # Errors
+///
+/// The policy names no store, or neither can be reached.
+pub fn ask(policy: &Arc<Policy>, request: &Request) -> anyhow::Result<Reply> {
+    let Some(keeping) = policy.keeping() else {
+        bail!(
+            "the policy names no store; add [store] path = \"/var/lib/lychgate/cases.redb\" to it"
+        );
+    };
+    match UnixStream::connect(&keeping.socket) {
+        Ok(stream) => call(stream, request)
+            .with_context(|| format!("{}: no answer", keeping.socket.display())),
+        Err(error) if nobody_listens(&error) => open_and_answer(policy, keeping, request),
+        Err(error) => Err(error).with_context(|| {
+            format!(
+                "{}: the control socket cannot be opened; only the user who runs the box can",
+                keeping.socket.display()
+            )
+        }),
+    }
+}
+
+fn nobody_listens(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, NotFound};
+    matches!(error.kind(), NotFound | ConnectionRefused)
+}
+
+fn open_and_answer(
+    policy: &Arc<Policy>,
+    keeping: &Keeping,
+    request: &Request,
+) -> anyhow::Result<Reply> {
+    let mut casebook = Casebook::open(Arc::clone(policy), keeping)?;
+    Ok(casebook.answer(request, Timestamp::now()))
+}
+
+fn call(mut stream: UnixStream, request: &Request) -> anyhow::Result<Reply> {
+    // Longer than a disk takes, shorter than a person.
+    stream.set_read_timeout(Some(6 * PATIENCE))?;
+    let mut line = serde_json::to_string(request)?;
+    line.push('\n');
+    stream.write_all(line.as_bytes())?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer)?;
+    serde_json::from_str(&answer).context("it said something else than an answer")
+}
+
+#[cfg(test)]
+mod tests;
