@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`wire`] | what is in this frame, as far as mail is concerned? |
 //! | [`policy`] | what does the provider want for this address? |
+//! | [`events`] | who is told of what happens? |
 //! | [`complaint`] | what does an abuse report say, and how do we write one? |
 //! | [`import`] | which pools and subscribers does another program's list hold? |
 //! | [`disclosure`] | what do customers have to know about it? |
@@ -31,6 +32,7 @@ pub mod complaint;
 pub mod control;
 pub mod disclosure;
 pub mod engine;
+pub mod events;
 pub mod import;
 pub mod io;
 pub mod load;

@@ -25,6 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["wire", "policy", "source"]),
     ("remedy", &["policy"]),
     ("store", &["remedy"]),
+    ("events", &["policy", "remedy"]),
     ("io", &["wire"]),
     ("worker", &["wire", "engine", "io"]),
     (
@@ -56,6 +57,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "import",
             "complaint",
             "remedy",
+            "events",
         ],
     ),
 ];

@@ -6,6 +6,7 @@ use std::{
     net::IpAddr,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -17,13 +18,19 @@ use serde::Serialize;
 use super::{is_standard_stream, load_policy};
 use crate::{
     complaint::{self, Complaint, OCTETS_MAX, Reporter, Statement, TimeOf},
+    events::{Event, Events},
     policy::{Policy, Role},
+    remedy::Subscriber,
 };
+
+/// How long the outlets are waited for.
+const TELL_MAX: Duration = Duration::from_secs(30);
 
 const EXAMPLES: &str = "\
 Examples:
   lychgate report complaint.eml --policy isp.toml         what it says, and whose address it is
   lychgate report /var/mail/abuse --json                  every message of a maildir
+  lychgate report - --policy isp.toml --tell              from a mail server's pipe to your ticket system
   lychgate report arf --source 192.0.2.7 --attempts 431 --from abuse@isp.example \\
       --to abuse@other.example > report.eml
   lychgate report xarf --source 192.0.2.7 --attempts 431 --destinations 420 \\
@@ -51,6 +58,10 @@ pub struct ReportArgs {
     /// The policy that knows whose the addresses are
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     policy: Option<PathBuf>,
+
+    /// Tell the outlets of the policy's `[events]`, too
+    #[arg(long, requires = "policy")]
+    tell: bool,
 
     /// Tell it as JSON
     #[arg(long)]
@@ -175,6 +186,9 @@ fn read(args: &ReportArgs) -> anyhow::Result<ExitCode> {
             }
         }
     }
+    if args.tell {
+        tell(&document, policy)?;
+    }
     let mut out = io::stdout().lock();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &document)?;
@@ -188,6 +202,44 @@ fn read(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         (0, _) => ExitCode::from(super::UNUSABLE),
         (_, _) => ExitCode::FAILURE,
     })
+}
+
+/// Tells every outlet of the policy of the complaints that name an address, and waits until it is
+/// done.
+fn tell(document: &Document, policy: Option<&Policy>) -> anyhow::Result<()> {
+    let Some((policy, outlets)) = policy.and_then(|policy| Some((policy, policy.outlets()?)))
+    else {
+        anyhow::bail!("the policy has no [events], so there is nobody to tell");
+    };
+    let events = Events::open(outlets)?;
+    for complaint in document.complaints.iter().map(|filed| &filed.complaint) {
+        let Some(source) = complaint.source else {
+            continue;
+        };
+        let subscriber = match policy.role(source) {
+            Role::Subscriber(member) => Some(Subscriber::with_key(policy, member.key)),
+            _ => None,
+        };
+        events.tell(Event::Complaint {
+            time: complaint.time.unwrap_or_else(Timestamp::now),
+            source,
+            kind: complaint.kind.name().to_owned(),
+            reporter: complaint.reporter.clone(),
+            subscriber,
+        });
+    }
+    for (outlet, told) in events.stop(TELL_MAX) {
+        if told.failed + told.lost > 0 {
+            anyhow::bail!(
+                "{} complaints could not be told to {outlet}: {}",
+                told.failed + told.lost,
+                told.last_failure
+                    .as_deref()
+                    .unwrap_or("there are too many at once")
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The files, and those in maildirs: new ones and those that were seen.

@@ -13,6 +13,7 @@ use super::{
     Class, ClassId, Excess, Fallback, Limit, Pool, Ports, Rule, RunSettings,
     diagnostic::{Remark, Report, Spot},
     keeping::{self, Keeping},
+    outlets::{self, Outlets},
     ports::{self, PORTS},
     reader::{Section, Shape, TOP_TITLE, Value, nearest},
     subscribers::Subscribers,
@@ -32,6 +33,7 @@ const TOP: Shape = Shape {
         "lists",
         "sources",
         "store",
+        "events",
     ],
 };
 const RELAYS: Shape = Shape {
@@ -85,6 +87,7 @@ pub const SHAPES: &[&Shape] = &[
     &LISTS,
     &SOURCES,
     &keeping::STORE,
+    &outlets::EVENTS,
 ];
 
 /// Sources that the table holds unless the policy says otherwise.
@@ -116,6 +119,7 @@ pub(super) struct Draft {
     pub(super) full: Fallback,
     pub(super) strangers: Fallback,
     pub(super) keeping: Option<Keeping>,
+    pub(super) outlets: Option<Outlets>,
 }
 
 /// The classes by name.
@@ -236,6 +240,8 @@ fn draft(top: &Section<'_>, report: &mut Report) -> Draft {
             .unwrap_or(Fallback::Drop),
         keeping: table(top, "store", &keeping::STORE, report)
             .and_then(|table| keeping::keeping(&table, report)),
+        outlets: table(top, "events", &outlets::EVENTS, report)
+            .map(|table| outlets::outlets(&table, report)),
     }
 }
 

@@ -114,6 +114,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Policy {
         full: draft.full,
         strangers: draft.strangers,
         keeping: draft.keeping,
+        outlets: draft.outlets,
         opted_out,
     }
 }

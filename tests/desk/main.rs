@@ -8,6 +8,7 @@ use std::{
 };
 
 mod disclose;
+mod events;
 mod import;
 mod report;
 mod spf;
