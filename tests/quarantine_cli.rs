@@ -228,7 +228,7 @@ fn a_decision_of_nobody_is_refused() {
 
 #[test]
 fn a_time_that_is_none_is_refused() {
-    for time in ["30", "0d", "2w", "-1d", "99999999999999999999d"] {
+    for time in ["30", "0d", "2w", "-1d", "3651d", "99999999999999999999d"] {
         let said = refused(&folder(), &[&ADD[..], &[&format!("--for={time}")]].concat());
         assert!(
             said.contains("write hours or days, like 12h or 30d"),

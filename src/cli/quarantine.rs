@@ -18,7 +18,7 @@ use super::load_policy;
 use crate::control::counter;
 use crate::{
     control::casebook::{Reply, Request, Subject},
-    policy::{lasting, steps::Scope},
+    policy::{KEEP_MAX, lasting, steps::Scope},
     remedy::{Ahead, Case, Record, Stage},
 };
 
@@ -233,8 +233,8 @@ fn reason(why: String) -> anyhow::Result<String> {
 }
 
 fn parse_lasting(text: &str) -> Result<Duration, String> {
-    let found = lasting(text).filter(|lasting| !lasting.is_zero());
-    found.ok_or_else(|| "write hours or days, like 12h or 30d".to_owned())
+    let found = lasting(text).filter(|lasting| !lasting.is_zero() && *lasting <= KEEP_MAX);
+    found.ok_or_else(|| "write hours or days, like 12h or 30d, up to 3650d".to_owned())
 }
 
 fn write(reply: &Reply, out: &mut dyn Write) -> io::Result<()> {
