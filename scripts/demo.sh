@@ -91,22 +91,23 @@ for prefix in 192.0.2.0/24 198.51.100.0/24 198.18.0.0/15; do
     ip -n "$net" route add local "$prefix" dev lo
 done
 
-start "$box" "$lychgate" run --access "$access" --uplink "$uplink" \
+# However busy this machine is, nothing is to bypass the worker: hence the deadline.
+start "$box" "$lychgate" run --access "$access" --uplink "$uplink" --deadline 10000 \
     --policy scripts/demo/policy.toml --json "$out/run.json" >"$out/run.txt" 2>&1 &
 jobs+=($!); inline=$!
-await "$out/run.txt" '^running' 20 || { cat "$out/run.txt"; replay "Lychgate cannot run in this wire"; }
+await "$out/run.txt" '^running' 60 || { cat "$out/run.txt"; replay "Lychgate cannot run in this wire"; }
 cat "$out/run.txt"
 
 start "$sub" tcpdump -i lydemo-s -w "$out/access.pcap" -U --immediate-mode >"$out/tcpdump.txt" 2>&1 &
 jobs+=($!); tcpdump=$!
-await "$out/tcpdump.txt" listening 20 || { cat "$out/tcpdump.txt"; die "tcpdump doesn't start"; }
+await "$out/tcpdump.txt" listening 60 || { cat "$out/tcpdump.txt"; die "tcpdump doesn't start"; }
 
 mkfifo "$out/internet.fifo"
 start "$net" "$PYTHON" scripts/demo/stations.py internet \
     <"$out/internet.fifo" >"$out/internet.txt" 2>"$out/internet.err" &
 jobs+=($!); internet=$!
 exec 3>"$out/internet.fifo"
-await "$out/internet.txt" ready 20 || { cat "$out/internet.err"; die "the mail servers don't start"; }
+await "$out/internet.txt" ready 60 || { cat "$out/internet.err"; die "the mail servers don't start"; }
 
 say "A user, a business and a zombie, all at once"
 station() { start "$sub" "$PYTHON" scripts/demo/stations.py "$@"; }

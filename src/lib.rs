@@ -7,6 +7,8 @@
 //! |---|---|
 //! | [`wire`] | what is in this frame, as far as mail is concerned? |
 //! | [`policy`] | what does the provider want for this address? |
+//! | [`events`] | who is told of what happens? |
+//! | [`complaint`] | what does an abuse report say, and how do we write one? |
 //! | [`import`] | which pools and subscribers does another program's list hold? |
 //! | [`disclosure`] | what do customers have to know about it? |
 //! | [`spf`] | which mail servers does the provider vouch for, and does the DNS say so? |
@@ -27,10 +29,12 @@
 //! `wire`, `policy` and `source` import nothing of ours, `detect` only the memory of `source`; `io` never imports `engine` or `policy`.
 
 pub mod cli;
+pub mod complaint;
 pub mod control;
 pub mod detect;
 pub mod disclosure;
 pub mod engine;
+pub mod events;
 pub mod import;
 pub mod io;
 pub mod load;

@@ -22,9 +22,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("spf", &["policy"]),
     ("disclosure", &["policy"]),
     ("import", &["policy"]),
+    ("complaint", &[]),
     ("engine", &["wire", "policy", "source", "detect"]),
     ("remedy", &["policy"]),
     ("store", &["remedy"]),
+    ("events", &["policy", "remedy"]),
     ("io", &["wire"]),
     ("worker", &["wire", "engine", "io"]),
     (
@@ -58,7 +60,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "spf",
             "disclosure",
             "import",
+            "complaint",
             "remedy",
+            "events",
         ],
     ),
 ];

@@ -4,6 +4,8 @@ use std::{fs, path::Path};
 
 #[path = "../fuzz/properties/capture.rs"]
 mod capture;
+#[path = "../fuzz/properties/complaint.rs"]
+mod complaint;
 #[path = "../fuzz/properties/policy.rs"]
 mod policy;
 
@@ -35,4 +37,9 @@ fn capture_reading_keeps_its_properties_over_its_corpus() {
 #[test]
 fn policies_keep_their_properties_over_their_corpus() {
     replay("policy", policy::holds);
+}
+
+#[test]
+fn reports_keep_their_properties_over_their_corpus() {
+    replay("complaint", complaint::holds);
 }

@@ -175,6 +175,32 @@ fn each_workers_histograms_are_there_and_add_up_to_those_of_all() {
 }
 
 #[test]
+fn the_page_has_a_plot_for_each_distribution_and_needs_nothing_from_elsewhere() {
+    let page = run().page().to_string();
+    for text in [
+        "<h2>Service</h2>",
+        "<h2>Batch</h2>",
+        "<polyline class=\"curve\"",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+    assert!(
+        !page.contains("<h2>Residence</h2>"),
+        "memory stamps no frame"
+    );
+    for foreign in ["http:", "https:", "<script", "<link", "@import", "url("] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    for text in [
+        "smtp_blocked",
+        "rings of 64",
+        "1 worker received 201 frames and let 200 through.",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+}
+
+#[test]
 fn the_documentation_has_a_row_for_every_field() {
     let docs = include_str!("../docs/run.md");
     let schema: Value = serde_json::from_str(include_str!("../docs/run.schema.json")).unwrap();

@@ -81,3 +81,14 @@ fn without_pktgen_in_the_kernel_its_script_says_so_and_names_the_remedy() {
         "{said}"
     );
 }
+
+#[test]
+fn soak_says_what_is_wrong_with_its_arguments() {
+    for arguments in [&["x"][..], &["0"], &["1", "2"]] {
+        let said = refusal("soak.sh", arguments);
+        assert!(
+            said.contains("scripts/soak.sh [MINUTES]"),
+            "{arguments:?}: {said}"
+        );
+    }
+}

@@ -1,7 +1,7 @@
 //! One file per subcommand; arguments become validated values here and nowhere else.
 //!
 //! Exit codes, the same for every subcommand: 0 done; 1 done, and mistakes were found (`check`,
-//! `spf --check`, `import`);
+//! `spf --check`, `import`, `report`);
 //! 2 the arguments or an input cannot be used, or an output cannot be written. An error is printed
 //! once, on standard error, as `lychgate: what: why`.
 
@@ -15,6 +15,7 @@ mod manual;
 mod preflight;
 mod quarantine;
 mod replay;
+mod report;
 mod run;
 mod sink;
 mod spf;
@@ -80,6 +81,7 @@ enum Command {
     Spf(spf::SpfArgs),
     Disclose(disclose::DiscloseArgs),
     Import(import::ImportArgs),
+    Report(report::ReportArgs),
     Completions(completions::CompletionsArgs),
     Manual(manual::ManualArgs),
 }
@@ -101,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Spf(args) => spf::run(args),
         Command::Disclose(args) => disclose::run(args),
         Command::Import(args) => import::run(args),
+        Command::Report(args) => report::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Manual(args) => manual::run(args),
     };

@@ -26,7 +26,7 @@ const EXAMPLES: &str = "\
 Examples:
   lychgate run --access eth1 --uplink eth2 --policy isp.toml
   lychgate run --policy isp.toml --stats                 ports as the policy names them
-  lychgate run -p isp.toml --steer all --zero-copy on --cores 2,3 --json run.json
+  lychgate run -p isp.toml --steer all --zero-copy on --cores 2,3 --json run.json --html run.html
 
 Every argument but --policy is a key of the policy's [ports] table, too (with _ for -); what stands
 here goes first. `lychgate check` shows what the table says.
@@ -90,6 +90,10 @@ pub struct RunArgs {
     /// Write the summary as JSON when it ends (default: none)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     json: Option<PathBuf>,
+
+    /// Write the summary as a page with percentile plots when it ends (default: none)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    html: Option<PathBuf>,
 
     #[command(flatten)]
     tuning: TuningArgs,
@@ -193,6 +197,7 @@ impl RunArgs {
             deadline: or(tuning.deadline, policy.deadline),
             stats: self.stats.unwrap_or(policy.stats),
             json: self.json.as_ref().or(policy.json.as_ref()).cloned(),
+            html: self.html.as_ref().or(policy.html.as_ref()).cloned(),
             batch: or(tuning.batch, policy.batch),
             spin: or(tuning.spin, policy.spin),
             ring: or(tuning.ring, policy.ring),
@@ -342,6 +347,8 @@ mod tests {
                 "--stats",
                 "--json",
                 "a",
+                "--html",
+                "b",
                 "--batch",
                 "64",
                 "--spin",

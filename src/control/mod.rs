@@ -20,6 +20,7 @@
 //! | `counter` | where staff ask: the control socket, or the store where no box runs |
 //! | `stats` | what happened within a second |
 //! | `summary` | what happened from start to end, for people and programs |
+//! | `page` | the same as a page |
 
 pub mod casebook;
 pub mod cores;
@@ -28,6 +29,7 @@ pub mod counter;
 mod findings;
 #[cfg(feature = "xdp")]
 pub mod live;
+mod page;
 mod ports;
 #[cfg(feature = "xdp")]
 pub mod preflight;

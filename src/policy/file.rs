@@ -13,6 +13,7 @@ use super::{
     Class, ClassId, Excess, Fallback, Limit, Pool, Ports, Rule, RunSettings, detect,
     diagnostic::{Remark, Report, Spot},
     keeping::{self, Keeping},
+    outlets::{self, Outlets},
     ports::{self, PORTS},
     reader::{Section, Shape, TOP_TITLE, Value, nearest},
     subscribers::Subscribers,
@@ -32,6 +33,7 @@ const TOP: Shape = Shape {
         "lists",
         "sources",
         "store",
+        "events",
     ],
 };
 const RELAYS: Shape = Shape {
@@ -90,6 +92,7 @@ pub const SHAPES: &[&Shape] = &[
     &detect::OUTCOMES,
     &detect::STEP,
     &keeping::STORE,
+    &outlets::EVENTS,
 ];
 
 /// Sources that the table holds unless the policy says otherwise.
@@ -122,6 +125,7 @@ pub(super) struct Draft {
     pub(super) strangers: Fallback,
     pub(super) observed: Option<u32>,
     pub(super) keeping: Option<Keeping>,
+    pub(super) outlets: Option<Outlets>,
 }
 
 /// The classes by name.
@@ -243,6 +247,8 @@ fn draft(top: &Section<'_>, report: &mut Report) -> Draft {
         observed: source("observed").and_then(|value| detect::observed(value, report)),
         keeping: table(top, "store", &keeping::STORE, report)
             .and_then(|table| keeping::keeping(&table, report)),
+        outlets: table(top, "events", &outlets::EVENTS, report)
+            .map(|table| outlets::outlets(&table, report)),
     }
 }
 

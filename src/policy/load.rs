@@ -90,6 +90,9 @@ fn make(
         }
         .read(folder, &list, spot);
     }
+    if let (Some(outlets), Some(folder)) = (&mut draft.outlets, folder) {
+        outlets.within(folder);
+    }
     if let (Some(keeping), Some(folder)) = (&mut draft.keeping, folder) {
         keeping.within(folder);
     }

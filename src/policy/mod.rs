@@ -14,6 +14,7 @@ mod file;
 mod keeping;
 mod lists;
 mod load;
+mod outlets;
 mod ports;
 mod reader;
 mod resolve;
@@ -33,6 +34,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, ROW_MISTAKES_SHOWN, Sever
 pub use file::{CAPACITY_DEFAULT, CAPACITY_MAX, CLASSES_MAX, SHAPES, VLANS_MAX};
 pub use keeping::{KEEP_DEFAULT, KEEP_MAX, KEEP_MIN, Keeping, lasting};
 pub use lists::{COLUMNS, Progress};
+pub use outlets::{Outlets, SyslogAt};
 pub use ports::{
     AtExit, BATCH, BUSY_POLL_BUDGET, BUSY_POLL_TIME, Bounds, CORE, DEADLINE, DEFER_IRQS,
     FLUSH_TIMEOUT, FRAME_SIZE, OnFailure, Ports, RING, RunSettings, SPIN, STAMP, Steer, WORKERS,
@@ -170,6 +172,7 @@ pub struct Policy {
     strangers: Fallback,
     observed: usize,
     keeping: Option<Keeping>,
+    outlets: Option<Outlets>,
     /// Keys of subscribers for whom only staff take steps.
     opted_out: HashSet<IpNet>,
 }
@@ -361,6 +364,12 @@ impl Policy {
     #[must_use]
     pub fn keeping(&self) -> Option<&Keeping> {
         self.keeping.as_ref()
+    }
+
+    /// Where events are told, if the policy says so.
+    #[must_use]
+    pub fn outlets(&self) -> Option<&Outlets> {
+        self.outlets.as_ref()
     }
 
     /// The class of the subscriber with this accounting key.

@@ -27,6 +27,7 @@ pub(super) const PORTS: Shape = Shape {
         "deadline",
         "stats",
         "json",
+        "html",
         "batch",
         "spin",
         "ring",
@@ -222,6 +223,8 @@ pub struct RunSettings {
     pub stats: bool,
     /// Where the summary goes as JSON.
     pub json: Option<PathBuf>,
+    /// Where the summary goes as a page.
+    pub html: Option<PathBuf>,
     /// Frames that a worker takes from each port at once.
     pub batch: u32,
     /// How long a worker looks for more after a full batch, in microseconds.
@@ -260,6 +263,7 @@ impl Default for RunSettings {
             deadline: 20,
             stats: false,
             json: None,
+            html: None,
             batch: 32,
             spin: 50,
             ring: 2048,
@@ -300,6 +304,7 @@ impl RunSettings {
             ("deadline", self.deadline.to_string()),
             ("stats", self.stats.to_string()),
             ("json", path(&self.json)),
+            ("html", path(&self.html)),
             ("batch", self.batch.to_string()),
             ("spin", self.spin.to_string()),
             ("ring", self.ring.to_string()),
@@ -387,6 +392,7 @@ pub(super) fn settings(table: &Section<'_>, report: &mut Report) -> RunSettings 
     keys.number("deadline", DEADLINE, &mut all.deadline);
     keys.flag("stats", &mut all.stats);
     keys.path("json", &mut all.json);
+    keys.path("html", &mut all.html);
     keys.number("batch", BATCH, &mut all.batch);
     keys.number("spin", SPIN, &mut all.spin);
     keys.number("ring", RING, &mut all.ring);

@@ -120,6 +120,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Policy {
             .observed
             .unwrap_or((draft.capacity / 8).max(OBSERVED_MIN)) as usize,
         keeping: draft.keeping,
+        outlets: draft.outlets,
         opted_out,
     }
 }

@@ -232,12 +232,12 @@ fn bin_label(low: u64, high: u64) -> String {
 }
 
 /// Three decimals are finer than any screen and keep the page small.
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a length on a screen")]
-fn float(value: u64) -> f64 {
+pub(super) fn float(value: u64) -> f64 {
     value as f64
 }
 

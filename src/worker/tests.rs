@@ -241,6 +241,37 @@ fn a_ring_that_is_full_for_a_moment_costs_no_frame() {
 }
 
 #[test]
+fn a_queue_that_stops_for_a_while_sends_what_it_held_once_and_in_order() {
+    let frames: Vec<_> = (0..40).map(datagram).collect();
+    // Each of these rounds draws two faults for receiving, eight for transmitting, one to flush.
+    let faults = vec![Fault::LateFlush; 5 * 11];
+    let (mut worker, far) = set_up(Shape::default(), faults);
+    for portion in frames.chunks(8) {
+        send(&far, Side::Access, portion);
+        worker.round().expect("a late flush is no failure");
+        worker.check();
+        assert_eq!(far.take(Side::Uplink), None, "nothing leaves");
+    }
+    assert_eq!(worker.ports.census().transmitting, [0, 40]);
+    worker.round().expect("it goes on");
+    assert!(take_all(&far, Side::Uplink) == frames);
+    worker.round().expect("and on");
+    assert!(take_all(&far, Side::Uplink).is_empty());
+    assert_eq!(worker.counts.directions[0].tx_full, 0);
+    assert!(worker.ports.census().is_drained());
+}
+
+#[test]
+#[should_panic(expected = "a frame is lost or doubled")]
+fn a_frame_that_is_counted_twice_is_found_at_the_next_tick() {
+    let (mut worker, far) = set_up(Shape::default(), vec![]);
+    send(&far, Side::Access, &[datagram(1)]);
+    worker.round().expect("memory does not fail");
+    worker.counts.directions[0].forwarded.count(60);
+    worker.tick(S);
+}
+
+#[test]
 #[should_panic(expected = "a frame is lost or doubled")]
 fn a_frame_that_the_worker_loses_is_found_at_the_next_tick() {
     let (mut worker, far) = set_up(Shape::default(), vec![]);

@@ -8,7 +8,9 @@ use std::{
 };
 
 mod disclose;
+mod events;
 mod import;
+mod report;
 mod spf;
 
 /// A mail server among residential customers, and a relay.

@@ -71,6 +71,14 @@ impl Place {
         run(self.inside("ip").args(arguments));
     }
 
+    /// Frames that the cable had no room for.
+    pub fn dropped(&self) -> u64 {
+        let mut ip = self.inside("ip");
+        let output = ip.args(["-s", "-j", "link", "show", OUT]).output().unwrap();
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        told[0]["stats64"]["tx"]["dropped"].as_u64().unwrap()
+    }
+
     fn inside(&self, command: &str) -> Command {
         let mut nsenter = Command::new("nsenter");
         nsenter.arg(format!("--net=/run/netns/{}", self.name));

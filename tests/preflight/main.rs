@@ -331,6 +331,34 @@ fn repairs_stay_with_the_bypass_even_after_a_kill_and_go_with_it() {
 }
 
 #[test]
+fn a_lychgate_that_runs_is_told_by_preflight_and_a_second_one_disturbs_nothing() {
+    let Some(place) = Place::new() else { return };
+    let [access, _] = &place.ports;
+    let (mut inline, _) = place.start(&[]);
+    let before = place.state();
+    let program = place.program_id(access);
+    let (code, said, _) = place.lychgate("preflight", &[]);
+    assert_eq!(code, 1);
+    assert_says(
+        &said,
+        &[
+            &format!("warning {access} program a Lychgate is running here"),
+            "remedy: stop that one before another is started",
+        ],
+    );
+    let (code, _, complaint) = place.lychgate("run", &[]);
+    assert_eq!(code, 2);
+    assert!(
+        complaint.contains("another Lychgate runs on this interface"),
+        "{complaint}"
+    );
+    assert_eq!(place.state(), before);
+    assert_eq!(place.program_id(access), program);
+    assert!(place.frames_cross());
+    assert!(inline.end(Signal::TERM).success());
+}
+
+#[test]
 fn preflight_repairs_when_told_to_and_detach_puts_it_back() {
     let Some(place) = Place::new() else { return };
     let before = place.state();

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, BufWriter},
+    io::{self, BufWriter, Write},
     path::Path,
     process::ExitCode,
     sync::{Arc, atomic::AtomicBool},
@@ -55,6 +55,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let asked = args.over(policy.run_settings());
     // Before anything is attached, so that a wrong path costs nothing.
     let json = asked.json.as_deref().map(create).transpose()?;
+    let html = asked.html.as_deref().map(create).transpose()?;
     // Served until the end.
     let (_cases, hooks) = cases::open(&policy)?;
     let names = names.each_ref().map(String::as_str);
@@ -68,7 +69,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         }
     })?;
     match summary {
-        Some(summary) => finish(&summary, json),
+        Some(summary) => finish(&summary, json, html),
         None => Ok(ExitCode::SUCCESS),
     }
 }
@@ -303,7 +304,11 @@ fn tell(notice: &Notice<'_>, stats: bool) {
     }
 }
 
-fn finish(summary: &Summary, json: Option<fs::File>) -> anyhow::Result<ExitCode> {
+fn finish(
+    summary: &Summary,
+    json: Option<fs::File>,
+    html: Option<fs::File>,
+) -> anyhow::Result<ExitCode> {
     summary
         .write_text(io::stdout().lock())
         .context("writing the summary")?;
@@ -311,6 +316,11 @@ fn finish(summary: &Summary, json: Option<fs::File>) -> anyhow::Result<ExitCode>
         summary
             .write_json(BufWriter::new(file))
             .context("writing the JSON summary")?;
+    }
+    if let Some(mut file) = html {
+        let page = summary.page().to_string();
+        file.write_all(page.as_bytes())
+            .context("writing the page")?;
     }
     Ok(if summary.is_clean() {
         ExitCode::SUCCESS
