@@ -105,6 +105,8 @@ fn run() -> Summary {
         settings: worker::Settings::default(),
         asked: RunSettings::default(),
         restrictions: Restrictions::default(),
+        observer: None,
+        findings: None,
         period: Duration::from_secs(1),
     });
     let stopper = supervisor.stopper();
