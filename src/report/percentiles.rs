@@ -91,7 +91,9 @@ impl PercentilePlot {
 impl Scale {
     fn of(all: &Histogram<u64>, height: f64) -> Self {
         let low = float(all.min().max(1)).log10().floor();
-        let high = float(all.max().max(1)).log10().ceil().max(low + 1.0);
+        // What was recorded, not the end of its bucket: 1000 needs no decade beyond it.
+        let largest = all.lowest_equivalent(all.max()).max(1);
+        let high = float(largest).log10().ceil().max(low + 1.0);
         Self {
             nines: all.len().ilog10().clamp(1, NINES_MAX),
             low,
