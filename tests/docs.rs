@@ -28,11 +28,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["remedy"]),
     ("events", &["policy", "remedy"]),
     ("io", &["wire"]),
-    ("worker", &["wire", "engine", "io"]),
+    ("worker", &["wire", "detect", "engine", "io"]),
     (
         "control",
         &[
-            "wire", "policy", "source", "engine", "io", "worker", "report", "remedy", "store",
+            "wire", "policy", "source", "detect", "engine", "io", "worker", "report", "remedy",
+            "store",
         ],
     ),
     ("synth", &["wire", "engine", "io"]),
