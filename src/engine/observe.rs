@@ -107,7 +107,7 @@ impl Engine {
     }
 
     #[inline(always)]
-    fn observer_of(&self, class: ClassId) -> Option<&Arc<Observer>> {
+    pub(super) fn observer_of(&self, class: ClassId) -> Option<&Arc<Observer>> {
         self.observer
             .as_ref()
             .filter(|_| self.detects(class).is_some())
