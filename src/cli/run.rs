@@ -15,6 +15,8 @@ use crate::policy::{
 #[cfg(feature = "xdp")]
 mod cases;
 #[cfg(feature = "xdp")]
+mod events;
+#[cfg(feature = "xdp")]
 mod live;
 
 #[cfg(feature = "xdp")]

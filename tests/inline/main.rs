@@ -243,7 +243,9 @@ volume = { attempts = 5, window = \"1h\" }
 steps = [{ step = \"notify\" }, { step = \"quarantine\" }]
 ";
     let Some(place) = Place::new() else { return };
-    place.keep_cases(DETECT);
+    let told = format!("{}/inline-events.json", env!("CARGO_TARGET_TMPDIR"));
+    let _ = fs::remove_file(&told);
+    place.keep_cases(&format!("{DETECT}[events]\njson = \"{told}\"\n"));
     let summary = format!("{}/inline-found.json", env!("CARGO_TARGET_TMPDIR"));
     let options = [&["--steer", "mail", "--json", &summary], &PATIENT[..]].concat();
     let inline = place.start_box(&options);
@@ -265,4 +267,13 @@ steps = [{ step = \"notify\" }, { step = \"quarantine\" }]
     assert!(inline.ended_well());
     let summary: Value = serde_json::from_slice(&fs::read(&summary).unwrap()).unwrap();
     assert!(summary["reasons"]["quarantined"].as_u64() >= Some(5));
+    let told = fs::read_to_string(&told).unwrap();
+    let told = told
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let acts: Vec<_> = told
+        .filter(|event| event["event"] == "case")
+        .map(|event| event["act"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(acts, ["suspected", "notified", "quarantined", "released"]);
 }

@@ -13,6 +13,7 @@ use crate::{
     control::{casebook::Casebook, counter::Counter},
     detect::{Flag, Observer},
     engine::Restrictions,
+    events::{Event, Events},
     policy::{Keeping, Policy},
     remedy::Record,
 };
@@ -29,14 +30,18 @@ pub struct Hooks {
 
 /// Opens the store and the control socket, if the policy says where cases are kept. They are served
 /// until the counter is dropped.
-pub fn open(policy: &Arc<Policy>) -> anyhow::Result<(Option<Counter>, Hooks)> {
+pub fn open(
+    policy: &Arc<Policy>,
+    events: Option<&Arc<Events>>,
+) -> anyhow::Result<(Option<Counter>, Hooks)> {
     let observer = policy
         .detects()
         .then(|| Arc::new(Observer::new(policy.observed())));
     let (findings, found) = mpsc::channel();
     let (counter, restrictions) = match policy.keeping() {
         Some(keeping) => {
-            let (counter, restrictions) = keep(policy, keeping, observer.clone(), found)?;
+            let (counter, restrictions) =
+                keep(policy, keeping, observer.clone(), found, events.cloned())?;
             (Some(counter), restrictions)
         }
         None => {
@@ -60,6 +65,7 @@ fn keep(
     keeping: &Keeping,
     observer: Option<Arc<Observer>>,
     found: Receiver<Flag>,
+    events: Option<Arc<Events>>,
 ) -> anyhow::Result<(Counter, Restrictions)> {
     let casebook = Casebook::open(Arc::clone(policy), keeping)?.observed_by(observer);
     let restrictions = casebook.restrictions();
@@ -74,7 +80,12 @@ fn keep(
             "lychgate: {subscriber} is quarantined but not in the policy: nothing is enforced"
         );
     }
-    let counter = Counter::open(casebook, &keeping.socket, found, Arc::new(tell))?;
+    let counter = Counter::open(
+        casebook,
+        &keeping.socket,
+        found,
+        Arc::new(move |said: Result<&Record, &str>| tell(said, events.as_deref())),
+    )?;
     Ok((counter, restrictions))
 }
 
@@ -88,9 +99,14 @@ fn tell_flag(flag: &Flag) {
     );
 }
 
-fn tell(said: Result<&Record, &str>) {
+fn tell(said: Result<&Record, &str>, events: Option<&Events>) {
     match said {
-        Ok(record) => println!("{}", quarantine::line(record)),
+        Ok(record) => {
+            println!("{}", quarantine::line(record));
+            if let Some(events) = events {
+                events.tell(Event::Case(Box::new(record.clone())));
+            }
+        }
         Err(error) => eprintln!("lychgate: ALARM: cases: {error}"),
     }
 }

@@ -21,6 +21,7 @@ use signal_hook::{
 use super::{
     DetachArgs, PortArgs, RunArgs,
     cases::{self, Hooks},
+    events,
 };
 use crate::{
     cli::{create, load_policy},
@@ -30,6 +31,7 @@ use crate::{
         preflight::{self, Inspection, Report, Severity, Wanted},
         watch::Watch,
     },
+    events::Events,
     io::{
         Side,
         afxdp::{self, BusyPoll, Fail, Interface, Mode, Options, PIN_ROOT},
@@ -56,18 +58,24 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     // Before anything is attached, so that a wrong path costs nothing.
     let json = asked.json.as_deref().map(create).transpose()?;
     let html = asked.html.as_deref().map(create).transpose()?;
-    // Served until the end.
-    let (_cases, hooks) = cases::open(&policy)?;
+    let events = events::open(&policy)?;
+    let (cases, hooks) = cases::open(&policy, events.as_ref())?;
     let names = names.each_ref().map(String::as_str);
     let mut inspection = preflight::inspect(names, wanted(&asked), Path::new(PIN_ROOT))?;
     accept(&inspection.report)?;
     inspection.repair();
     tell_findings(&inspection.report)?;
-    let summary = join(&asked, &policy, hooks, &inspection).inspect_err(|_| {
+    let told = events.as_deref();
+    let summary = join(&asked, &policy, hooks, told, &inspection).inspect_err(|_| {
         for error in inspection.undo() {
             eprintln!("lychgate: {error}");
         }
     })?;
+    // Served until the end. They tell events, so they go first.
+    drop(cases);
+    if let Some(events) = events.and_then(Arc::into_inner) {
+        events::close(events);
+    }
     match summary {
         Some(summary) => finish(&summary, json, html),
         None => Ok(ExitCode::SUCCESS),
@@ -80,6 +88,7 @@ fn join(
     asked: &RunSettings,
     policy: &Arc<Policy>,
     hooks: Hooks,
+    events: Option<&Events>,
     inspection: &Inspection,
 ) -> anyhow::Result<Option<Summary>> {
     let pin_root = Path::new(PIN_ROOT);
@@ -122,7 +131,7 @@ fn join(
         watch
             .spawn(is_stopped, supervisor.port_reporter())
             .context("watching the ports")?;
-        Some(supervisor.run(&live, &mut |notice| tell(&notice, asked.stats))?)
+        Some(supervisor.run(&live, &mut |notice| tell(&notice, asked.stats, events))?)
     } else {
         None
     };
@@ -288,13 +297,22 @@ fn listen(stopper: Stopper) -> anyhow::Result<Arc<AtomicBool>> {
 }
 
 /// Tells people what happens, as it happens.
-fn tell(notice: &Notice<'_>, stats: bool) {
+fn tell(notice: &Notice<'_>, stats: bool, events: Option<&Events>) {
     match notice {
         Notice::Started(obtained) => print!("{obtained}"),
         Notice::Rates(rates) if stats => println!("{rates}"),
         Notice::Rates(_) => {}
-        Notice::Port(event) if event.change.is_alarming() => eprintln!("lychgate: ALARM: {event}"),
-        Notice::Port(event) => eprintln!("lychgate: {event}"),
+        Notice::Port(event) => {
+            let alarm = if event.change.is_alarming() {
+                "ALARM: "
+            } else {
+                ""
+            };
+            eprintln!("lychgate: {alarm}{event}");
+            if let Some((events, event)) = events.zip(events::of_port(event)) {
+                events.tell(event);
+            }
+        }
         Notice::Queue(event) if event.stall.is_some() => eprintln!("lychgate: ALARM: {event}"),
         Notice::Queue(event) => eprintln!("lychgate: {event}"),
         Notice::Stopping(why) => eprintln!("lychgate: {why}: draining"),
