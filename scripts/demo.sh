@@ -98,7 +98,7 @@ jobs+=($!); inline=$!
 await "$out/run.txt" '^running' 60 || { cat "$out/run.txt"; replay "Lychgate cannot run in this wire"; }
 cat "$out/run.txt"
 
-start "$sub" tcpdump -i lydemo-s -w "$out/access.pcap" -U --immediate-mode >"$out/tcpdump.txt" 2>&1 &
+start "$sub" tcpdump -i lydemo-s -B 65536 -w "$out/access.pcap" -U --immediate-mode >"$out/tcpdump.txt" 2>&1 &
 jobs+=($!); tcpdump=$!
 await "$out/tcpdump.txt" listening 60 || { cat "$out/tcpdump.txt"; die "tcpdump doesn't start"; }
 
