@@ -271,11 +271,19 @@ fn create(path: &Path) -> anyhow::Result<std::fs::File> {
     std::fs::File::create(path).with_context(|| format!("{}: cannot be written", path.display()))
 }
 
-/// `CLOCK_MONOTONIC` in nanoseconds.
+/// Prints a summary, and writes it as JSON, too, where that was asked for.
 #[cfg(feature = "xdp")]
-fn monotonic() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+fn give(
+    text: impl FnOnce(io::StdoutLock<'_>) -> io::Result<()>,
+    file: Option<std::fs::File>,
+    json: impl FnOnce(io::BufWriter<std::fs::File>) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    use anyhow::Context;
+    text(io::stdout().lock()).context("writing the summary")?;
+    if let Some(file) = file {
+        json(io::BufWriter::new(file)).context("writing the JSON summary")?;
+    }
+    Ok(())
 }
 
 #[cfg(not(feature = "xdp"))]

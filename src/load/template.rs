@@ -8,6 +8,8 @@
 use std::ops::Range;
 
 use super::{STAMP_OCTETS, Stamp};
+#[cfg(feature = "xdp")]
+use crate::io::afxdp::{Slot, Vary};
 use crate::synth::profile::Profile;
 
 /// The longest frame that is sent, without its stamp. The kernel program has no room for more.
@@ -73,6 +75,24 @@ impl Template {
     pub fn varying(bytes: Vec<u8>) -> Self {
         let varied = vary(&bytes);
         Self { bytes, varied }
+    }
+
+    /// The same for the kernel program, which varies it by itself.
+    #[cfg(feature = "xdp")]
+    #[must_use]
+    pub fn slot(&self) -> Slot<'_> {
+        Slot {
+            bytes: &self.bytes,
+            vary: self.varied.map(|varied| Vary {
+                word: varied.word.at,
+                network_checksum: varied.network_checksum,
+                transport_checksum: varied.transport_checksum,
+                sequence: varied.sequence,
+                base: varied.word.base,
+                shift: varied.word.shift,
+                family: varied.family as u32,
+            }),
+        }
     }
 
     /// Makes it the frame with this number, of this source.

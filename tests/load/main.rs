@@ -8,7 +8,7 @@ mod place;
 
 use lychgate::{
     io::{
-        afxdp::{Flood, Interface, Slot, Vary},
+        afxdp::{Flood, Interface, Slot},
         capture::{PcapWriter, Precision, Record},
     },
     load::{Cast, STAMP_OCTETS, Stamp, Template},
@@ -157,7 +157,7 @@ fn a_flood_sends_the_same_frames_as_a_paced_load() {
             Cast::of_profile(&mut Syn::new(3, 10), 7, (10, 2), run),
             Cast::new(vec![Template::fixed(vec![9; 14])], [0; 2], run),
         ] {
-            let slots: Vec<Slot<'_>> = cast.templates().iter().map(slot).collect();
+            let slots: Vec<Slot<'_>> = cast.templates().iter().map(Template::slot).collect();
             let mut flood = Flood::load(&loopback, &slots, cast.sources(), run).unwrap();
             for number in 0..200 {
                 let mut paced = Vec::new();
@@ -173,21 +173,6 @@ fn a_flood_sends_the_same_frames_as_a_paced_load() {
                 assert_eq!(flooded, paced, "frame {number}, run {run:?}");
             }
         }
-    }
-}
-
-fn slot(template: &Template) -> Slot<'_> {
-    Slot {
-        bytes: &template.bytes,
-        vary: template.varied.map(|varied| Vary {
-            word: varied.word.at,
-            network_checksum: varied.network_checksum,
-            transport_checksum: varied.transport_checksum,
-            sequence: varied.sequence,
-            base: varied.word.base,
-            shift: varied.word.shift,
-            family: varied.family as u32,
-        }),
     }
 }
 

@@ -1,8 +1,7 @@
 //! The subcommand, where there are live ports.
 
 use std::{
-    fs::{self, File},
-    io::{self, BufWriter},
+    fs, io,
     ops::Range,
     path::Path,
     process::ExitCode,
@@ -18,9 +17,9 @@ use signal_hook::{
 
 use super::{BlastArgs, Profile, Way};
 use crate::{
-    cli::{create, monotonic},
+    cli::{create, give},
     io::{
-        afxdp::{Flood, Interface, PacketSocket, Slot, Vary},
+        afxdp::{Flood, Interface, PacketSocket},
         capture::Reader,
     },
     load::{
@@ -30,6 +29,7 @@ use crate::{
     report::words::{counted, thousands},
     synth::profile::{Mixed, Syn},
     wire::Link,
+    worker::monotonic,
 };
 
 /// Unless the arguments say otherwise.
@@ -104,18 +104,11 @@ pub fn run(args: BlastArgs) -> Result<ExitCode> {
         offered: offered.into(),
         busy: offered.busy,
     };
-    finish(&summary, json)
-}
-
-fn finish(summary: &BlastSummary, json: Option<File>) -> Result<ExitCode> {
-    summary
-        .write_text(io::stdout().lock())
-        .context("writing the summary")?;
-    if let Some(file) = json {
-        summary
-            .write_json(BufWriter::new(file))
-            .context("writing the JSON summary")?;
-    }
+    give(
+        |out| summary.write_text(out),
+        json,
+        |out| summary.write_json(out),
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -249,24 +242,9 @@ fn send(
 }
 
 fn flood(interface: &Interface, cast: &Cast) -> Result<Flood> {
-    let slots: Vec<_> = cast.templates().iter().map(slot).collect();
+    let slots: Vec<_> = cast.templates().iter().map(Template::slot).collect();
     let (sources, run) = (cast.sources(), cast.run());
     Ok(Flood::load(interface, &slots, sources, run)?)
-}
-
-fn slot(template: &Template) -> Slot<'_> {
-    Slot {
-        bytes: &template.bytes,
-        vary: template.varied.map(|varied| Vary {
-            word: varied.word.at,
-            network_checksum: varied.network_checksum,
-            transport_checksum: varied.transport_checksum,
-            sequence: varied.sequence,
-            base: varied.word.base,
-            shift: varied.word.shift,
-            family: varied.family as u32,
-        }),
-    }
 }
 
 impl Sender for Flood {

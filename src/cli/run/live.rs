@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, BufWriter, Write},
+    io::{self, Write},
     path::Path,
     process::ExitCode,
     sync::{Arc, atomic::AtomicBool},
@@ -24,7 +24,7 @@ use super::{
     events,
 };
 use crate::{
-    cli::{create, load_policy},
+    cli::{create, give, load_policy},
     control::{
         Notice, Plan, Stopper, Summary, Supervisor, cores,
         live::{Config, Live},
@@ -327,14 +327,11 @@ fn finish(
     json: Option<fs::File>,
     html: Option<fs::File>,
 ) -> anyhow::Result<ExitCode> {
-    summary
-        .write_text(io::stdout().lock())
-        .context("writing the summary")?;
-    if let Some(file) = json {
-        summary
-            .write_json(BufWriter::new(file))
-            .context("writing the JSON summary")?;
-    }
+    give(
+        |out| summary.write_text(out),
+        json,
+        |out| summary.write_json(out),
+    )?;
     if let Some(mut file) = html {
         let page = summary.page().to_string();
         file.write_all(page.as_bytes())

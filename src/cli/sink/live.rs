@@ -1,8 +1,7 @@
 //! The subcommand, where there are live ports.
 
 use std::{
-    fs::File,
-    io::{self, BufWriter, Write},
+    io::{self, Write},
     process::ExitCode,
     sync::{
         Arc,
@@ -12,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     flag,
@@ -20,9 +19,10 @@ use signal_hook::{
 
 use super::{SinkArgs, Where};
 use crate::{
-    cli::{create, monotonic},
+    cli::{create, give},
     io::afxdp::{Counter, Hook, Interface, Listener},
     load::{Arrived, Ledger, SinkSummary},
+    worker::monotonic,
 };
 
 /// How long it sleeps before it looks whether it shall end.
@@ -60,18 +60,11 @@ pub fn run(args: SinkArgs) -> Result<ExitCode> {
         span,
         top: args.top,
     };
-    finish(&summary, json)
-}
-
-fn finish(summary: &SinkSummary, json: Option<File>) -> Result<ExitCode> {
-    summary
-        .write_text(io::stdout().lock())
-        .context("writing the summary")?;
-    if let Some(file) = json {
-        summary
-            .write_json(BufWriter::new(file))
-            .context("writing the JSON summary")?;
-    }
+    give(
+        |out| summary.write_text(out),
+        json,
+        |out| summary.write_json(out),
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
