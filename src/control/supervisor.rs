@@ -28,6 +28,7 @@ use crate::{
     engine::{Direction, Engine, Restrictions},
     policy::{Policy, RunSettings},
     source::SourceTable,
+    wire::Redirect,
     worker::{Published, Settings, Snapshot, Worker, monotonic},
 };
 
@@ -153,6 +154,8 @@ impl Supervisor {
         let policy = &self.plan.policy;
         let sources = Arc::new(SourceTable::new(policy.capacity(), None));
         let stop = AtomicBool::new(false);
+        let notice = policy.notice();
+        let redirect = notice.map(|notice| Redirect::new(&notice.url));
         thread::scope(|scope| {
             for index in 0..self.plan.workers {
                 let engine = Engine::new(Arc::clone(policy), Arc::clone(&sources))
@@ -163,7 +166,8 @@ impl Supervisor {
                 };
                 let report = self.report.clone();
                 let (plan, stop) = (&self.plan, &stop);
-                let body = move || employ(site, plan, index, engine, stop, &report);
+                let redirect = redirect.clone();
+                let body = move || employ(site, plan, index, (engine, redirect), stop, &report);
                 let spawned = thread::Builder::new()
                     .name(format!("worker-{index}"))
                     .spawn_scoped(scope, body);
@@ -198,7 +202,7 @@ fn employ(
     site: &impl Site,
     plan: &Plan,
     index: usize,
-    mut engine: Engine,
+    (mut engine, redirect): (Engine, Option<Redirect>),
     stop: &AtomicBool,
     report: &Sender<Event>,
 ) {
@@ -210,7 +214,8 @@ fn employ(
         if let Some(leasing) = site.leasing() {
             engine.offer_leases(leasing);
         }
-        let mut worker = Worker::new(ports, engine, monotonic, plan.settings);
+        let worker = Worker::new(ports, engine, monotonic, plan.settings);
+        let mut worker = worker.redirecting(redirect);
         if let Some(findings) = &plan.findings {
             worker = worker.telling(findings.clone());
         }

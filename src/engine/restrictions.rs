@@ -6,10 +6,28 @@ use arc_swap::ArcSwapOption;
 use foldhash::fast::RandomState;
 use ipnet::IpNet;
 
-use crate::policy::steps::Scope;
+use super::Wall;
+use crate::policy::{Policy, steps::Scope};
+
+/// What is taken away from a subscriber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Restriction {
+    /// How much.
+    pub scope: Scope,
+    /// Whether the subscriber has read why.
+    pub is_told: bool,
+}
+
+impl From<Scope> for Restriction {
+    /// Of a subscriber who has not read why.
+    fn from(scope: Scope) -> Self {
+        let is_told = false;
+        Self { scope, is_told }
+    }
+}
 
 /// Accounting keys with what is taken away from each.
-type Snapshot = HashMap<IpNet, Scope, RandomState>;
+type Snapshot = HashMap<IpNet, Restriction, RandomState>;
 
 /// Who is quarantined. Clones are handles of the same; engines look at it once a batch.
 #[derive(Clone, Debug, Default)]
@@ -17,8 +35,9 @@ pub struct Restrictions(Arc<ArcSwapOption<Snapshot>>);
 
 impl Restrictions {
     /// From the next batch on, these accounting keys are restricted and no others.
-    pub fn set(&self, restricted: impl IntoIterator<Item = (IpNet, Scope)>) {
-        let snapshot: Snapshot = restricted.into_iter().collect();
+    pub fn set<R: Into<Restriction>>(&self, restricted: impl IntoIterator<Item = (IpNet, R)>) {
+        let restricted = restricted.into_iter();
+        let snapshot: Snapshot = restricted.map(|(key, what)| (key, what.into())).collect();
         let is_empty = snapshot.is_empty();
         self.0.store((!is_empty).then(|| Arc::new(snapshot)));
     }
@@ -41,17 +60,20 @@ impl Restrictions {
 pub(super) struct Pinned {
     of: Restrictions,
     snapshot: Option<Arc<Snapshot>>,
+    has_walls: bool,
 }
 
 impl Pinned {
     pub fn new(of: Restrictions) -> Self {
-        let snapshot = None;
-        Self { of, snapshot }
+        Self {
+            of,
+            ..Self::default()
+        }
     }
 
     /// Takes what is there now. Where nothing changed, no shared counter is touched.
     #[inline]
-    pub fn renew(&mut self) {
+    pub fn renew(&mut self, policy: &Policy) {
         let now = self.of.0.load();
         let is_same = match (&*now, &self.snapshot) {
             (None, None) => true,
@@ -60,17 +82,26 @@ impl Pinned {
         };
         if !is_same {
             self.snapshot.clone_from(&now);
+            let mut restrictions = self.snapshot.iter().flat_map(|snapshot| snapshot.values());
+            self.has_walls =
+                restrictions.any(|&restriction| Wall::of(restriction, policy).is_some());
         }
     }
 
     /// What is taken away from a subscriber.
     #[inline(always)]
-    pub fn scope(&self, key: IpNet) -> Option<Scope> {
+    pub fn restriction(&self, key: IpNet) -> Option<Restriction> {
         look_up(self.snapshot.as_ref()?, key)
+    }
+
+    /// Whether anything but mail is taken away from anybody.
+    #[inline(always)]
+    pub fn has_walls(&self) -> bool {
+        self.has_walls
     }
 }
 
 #[inline(never)]
-fn look_up(snapshot: &Snapshot, key: IpNet) -> Option<Scope> {
+fn look_up(snapshot: &Snapshot, key: IpNet) -> Option<Restriction> {
     snapshot.get(&key).copied()
 }

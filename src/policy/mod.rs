@@ -11,6 +11,7 @@ mod address_map;
 mod detect;
 mod diagnostic;
 mod file;
+mod garden;
 mod keeping;
 mod lists;
 mod load;
@@ -32,6 +33,7 @@ pub use detect::{
 };
 pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, ROW_MISTAKES_SHOWN, Severity};
 pub use file::{CAPACITY_DEFAULT, CAPACITY_MAX, CLASSES_MAX, SHAPES, VLANS_MAX};
+pub use garden::{Garden, Notice, Redirecting, URL_MAX};
 pub use keeping::{KEEP_DEFAULT, KEEP_MAX, KEEP_MIN, Keeping, lasting};
 pub use lists::{COLUMNS, Progress};
 pub use outlets::{Outlets, SyslogAt};
@@ -173,6 +175,8 @@ pub struct Policy {
     observed: usize,
     keeping: Option<Keeping>,
     outlets: Option<Outlets>,
+    notice: Option<Notice>,
+    garden: Garden,
     /// Keys of subscribers for whom only staff take steps.
     opted_out: HashSet<IpNet>,
 }
@@ -370,6 +374,18 @@ impl Policy {
     #[must_use]
     pub fn outlets(&self) -> Option<&Outlets> {
         self.outlets.as_ref()
+    }
+
+    /// The page that quarantined subscribers are sent to, if there is one.
+    #[must_use]
+    pub fn notice(&self) -> Option<&Notice> {
+        self.notice.as_ref()
+    }
+
+    /// What stays open to a subscriber in the walled garden.
+    #[must_use]
+    pub fn garden(&self) -> &Garden {
+        &self.garden
     }
 
     /// The class of the subscriber with this accounting key.

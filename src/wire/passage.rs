@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Link, Segment, walk::Walk};
+use super::{Decoded, Link, Segment, walk::Walk};
 
 /// What a packet carries, as far as that can be told apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub struct Passage {
 /// The way of the packet in a frame; arguments as for [`decode`](super::decode).
 ///
 /// `None` where there is no IP header, or not all of it, and where [`decode`](super::decode) finds
-/// an [`Evasion`](super::Evasion): nothing that such a frame says of itself is to be relied on.
+/// an [`Evasion`](super::Evasion) or can't read on: what such a frame says of itself is not all.
 #[must_use]
 pub fn passage(
     bytes: &[u8],
@@ -43,8 +43,10 @@ pub fn passage(
 ) -> Option<Passage> {
     let mut walk = Walk::new(bytes, wire_length, is_concentrator, ());
     let decoded = walk.decode(link);
-    let is_evasion = matches!(decoded, super::Decoded::Evasion(_));
-    let (charged, _) = walk.outermost.filter(|_| !is_evasion)?;
+    if matches!(decoded, Decoded::Evasion(_) | Decoded::Unreadable) {
+        return None;
+    }
+    let (charged, _) = walk.outermost?;
     Some(Passage {
         charged,
         destination: walk.network?.destination,
@@ -52,8 +54,7 @@ pub fn passage(
     })
 }
 
-/// The TCP segment in a frame, whatever its ports, if its header is whole and not an attempt's that
-/// nobody would accept; arguments as for [`decode`](super::decode).
+/// The TCP segment in a frame, whatever its ports, if its header is whole; arguments as for [`decode`](super::decode).
 #[must_use]
 pub fn tcp_segment(
     bytes: &[u8],
@@ -64,7 +65,7 @@ pub fn tcp_segment(
     let mut walk = Walk::new(bytes, wire_length, is_concentrator, ());
     walk.any_port = true;
     match walk.decode(link) {
-        super::Decoded::Segment(segment) => Some(segment).filter(|found| found.blemish.is_none()),
+        Decoded::Segment(segment) => Some(segment),
         _ => None,
     }
 }

@@ -88,11 +88,11 @@ impl Redirect {
     fn say(&self, segment: &Segment) -> Option<Answer<'_>> {
         let first = self.first_number(segment);
         let has = |bit| segment.flags.has(bit);
-        if has(TcpFlags::RST) {
+        if has(TcpFlags::RST) || segment.blemish.is_some() {
             return None;
         }
         if segment.flags.is_attempt() {
-            return (!has(TcpFlags::FIN)).then(|| Answer::bare(agree(segment, first)));
+            return Some(Answer::bare(agree(segment, first)));
         }
         if !has(TcpFlags::ACK) {
             return None;
