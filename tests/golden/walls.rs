@@ -166,7 +166,7 @@ fn needs(case: Case) -> Case {
         )
         .frame(
             "What could hide a port",
-            between(SERVER).fragment(0, true, 7).tcp(1, 80).only(0..8),
+            between(SERVER).fragment(0, true, 7).only(0..8).tcp(1, 80),
             Reason::TinyFragment,
         )
         .frame(
