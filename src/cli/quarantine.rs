@@ -282,12 +282,19 @@ fn write_cases(cases: &[Case], out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
+/// What a quarantine has taken away, and until when.
+fn closed(scope: Scope, expires: Timestamp) -> String {
+    let closed = match scope {
+        Scope::Mail => "mail",
+        Scope::Garden => "all but the garden",
+    };
+    format!("{closed} closed until {}", moment(expires))
+}
+
 /// What happens to a case by itself.
 fn next(case: &Case) -> String {
     match (case.stage, case.due, case.ahead.first()) {
-        (Stage::Quarantined { scope, expires }, ..) => {
-            format!("{} closed until {}", scope.name(), moment(expires))
-        }
+        (Stage::Quarantined { scope, expires }, ..) => closed(scope, expires),
         (Stage::Released, ..) => "nothing".to_owned(),
         (_, Some(due), Some(Ahead::Notify { .. })) => format!("notice at {}", moment(due)),
         (_, Some(due), Some(Ahead::Quarantine { .. })) => {
@@ -344,7 +351,7 @@ fn write_subject(subject: &Subject, out: &mut dyn Write) -> io::Result<()> {
 pub fn line(record: &Record) -> String {
     let until = match record.stage {
         Stage::Quarantined { scope, expires } if record.act.name() == "quarantined" => {
-            format!(" ({} closed until {})", scope.name(), moment(expires))
+            format!(" ({})", closed(scope, expires))
         }
         _ => String::new(),
     };
