@@ -1,6 +1,10 @@
 //! Who is quarantined: a snapshot beside the policy, swapped whole.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arc_swap::ArcSwapOption;
 use foldhash::fast::RandomState;
@@ -31,7 +35,22 @@ type Snapshot = HashMap<IpNet, Restriction, RandomState>;
 
 /// Who is quarantined. Clones are handles of the same; engines look at it once a batch.
 #[derive(Clone, Debug, Default)]
-pub struct Restrictions(Arc<ArcSwapOption<Snapshot>>);
+pub struct Restrictions(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    snapshot: ArcSwapOption<Snapshot>,
+    listeners: Mutex<Vec<Listener>>,
+}
+
+/// Called after each change.
+struct Listener(Box<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listener")
+    }
+}
 
 impl Restrictions {
     /// From the next batch on, these accounting keys are restricted and no others.
@@ -39,19 +58,48 @@ impl Restrictions {
         let restricted = restricted.into_iter();
         let snapshot: Snapshot = restricted.map(|(key, what)| (key, what.into())).collect();
         let is_empty = snapshot.is_empty();
-        self.0.store((!is_empty).then(|| Arc::new(snapshot)));
+        self.0
+            .snapshot
+            .store((!is_empty).then(|| Arc::new(snapshot)));
+        let listeners = self.0.listeners.lock();
+        for listener in &*listeners.unwrap_or_else(PoisonError::into_inner) {
+            (listener.0)();
+        }
+    }
+
+    /// Has `listener` called after each change from now on. It may not change anything itself.
+    pub fn listen(&self, listener: impl Fn() + Send + Sync + 'static) {
+        let mut listeners = self
+            .0
+            .listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        listeners.push(Listener(Box::new(listener)));
+    }
+
+    /// The walls that stand now, each with the addresses of the subscriber behind it.
+    #[must_use]
+    pub fn walls(&self, policy: &Policy) -> Vec<(IpNet, Wall)> {
+        let snapshot = self.0.snapshot.load();
+        let restricted = snapshot.iter().flat_map(|snapshot| snapshot.iter());
+        let walls = restricted.filter_map(|(&key, &how)| Some((key, Wall::of(how, policy)?)));
+        policy.prefixes_of(&walls.collect())
     }
 
     /// How many are restricted.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.load().as_ref().map_or(0, |snapshot| snapshot.len())
+        self.0
+            .snapshot
+            .load()
+            .as_ref()
+            .map_or(0, |snapshot| snapshot.len())
     }
 
     /// Whether nobody is.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.load().is_none()
+        self.0.snapshot.load().is_none()
     }
 }
 
@@ -74,7 +122,7 @@ impl Pinned {
     /// Takes what is there now. Where nothing changed, no shared counter is touched.
     #[inline]
     pub fn renew(&mut self, policy: &Policy) {
-        let now = self.of.0.load();
+        let now = self.of.0.snapshot.load();
         let is_same = match (&*now, &self.snapshot) {
             (None, None) => true,
             (Some(now), Some(pinned)) => Arc::ptr_eq(now, pinned),

@@ -23,7 +23,11 @@ pub mod steps;
 mod subscribers;
 mod value;
 
-use std::{collections::HashSet, net::IpAddr, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+    time::Duration,
+};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -205,6 +209,19 @@ enum Key {
     Fixed(IpNet),
 }
 
+impl Entry {
+    /// The key of a subscriber with several prefixes.
+    const fn fixed_key(&self) -> Option<IpNet> {
+        match self {
+            Self::Subscriber {
+                key: Key::Fixed(key),
+                ..
+            } => Some(*key),
+            _ => None,
+        }
+    }
+}
+
 impl Policy {
     #[inline(always)]
     fn entry(&self, address: IpAddr) -> Option<&Entry> {
@@ -237,6 +254,22 @@ impl Policy {
     pub fn each_prefix(&self, visit: &mut dyn FnMut(IpNet, Role<'_>)) {
         self.map
             .each(&mut |prefix, _| visit(prefix, self.role(prefix.addr())));
+    }
+
+    /// Every prefix of the subscribers with these accounting keys, with what stands beside the key.
+    #[must_use]
+    pub fn prefixes_of<T: Copy>(&self, held: &HashMap<IpNet, T>) -> Vec<(IpNet, T)> {
+        let mut prefixes: Vec<_> = held.iter().map(|(&key, &what)| (key, what)).collect();
+        let has_several = |entry: &Entry| entry.fixed_key().is_some();
+        if !held.is_empty() && self.entries.iter().any(has_several) {
+            self.map.each(&mut |prefix, value| {
+                let entry = self.entries.get(value as usize);
+                let key = entry.and_then(Entry::fixed_key);
+                let what = key.and_then(|key| held.get(&key));
+                prefixes.extend(what.map(|&what| (prefix, what)));
+            });
+        }
+        prefixes
     }
 
     /// Whether an address is a subscriber's.

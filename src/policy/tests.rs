@@ -554,3 +554,39 @@ fn a_class_that_locks_up_without_a_word_is_warned_of() {
             .all(|message| !message.contains("no page tells them"))
     );
 }
+
+#[test]
+fn a_subscriber_is_found_by_all_its_prefixes_and_a_neighbour_by_none() {
+    let policy = policy(&format!(
+        "{BASE}[[subscriber]]\nclass = \"mta\"\n\
+         prefixes = [\"203.0.113.8/30\", \"203.0.113.3\", \"2001:db8:200:4200::/56\"]\n\
+         [[subscriber]]\nclass = \"mta\"\nprefixes = [\"203.0.113.0\", \"203.0.113.1\"]\n"
+    ));
+    let net = |text: &str| text.parse::<IpNet>().expect("a prefix");
+    let found = |keys: &[&str]| {
+        let held = keys.iter().map(|key| (net(key), ())).collect();
+        let found = policy.prefixes_of(&held).into_iter();
+        let addresses = [
+            "203.0.113.3",
+            "203.0.113.8",
+            "203.0.113.11",
+            "203.0.113.0",
+            "203.0.113.1",
+        ];
+        let all: Vec<_> = found.map(|(prefix, ())| prefix).collect();
+        let within = |address: &&str| {
+            let address: IpAddr = address.parse().expect("an address");
+            all.iter().any(|prefix| prefix.contains(&address))
+        };
+        let seen = addresses.iter().filter(|address| within(address)).count();
+        (seen, all.contains(&net("2001:db8:200:4200::/56")))
+    };
+    assert_eq!(
+        found(&["203.0.113.8/30"]),
+        (3, true),
+        "the three of the first"
+    );
+    assert_eq!(found(&["203.0.113.0/32"]), (2, false));
+    assert_eq!(found(&["203.0.113.99/32"]), (0, false), "one of the pool");
+    assert_eq!(found(&[]), (0, false));
+}
