@@ -23,6 +23,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from xml.etree import ElementTree
@@ -51,9 +52,10 @@ class Guest:
 
     def __init__(self, model, options):
         self.model = model
-        self.monitor_path = os.path.join(options.results, f"{model}.qmp")
+        self.scratch = tempfile.TemporaryDirectory(prefix="lychgate-lab-")
+        self.monitor_path = os.path.join(self.scratch.name, "monitor")
         self.log = os.path.join(options.results, f"{model}.log")
-        initrd = os.path.join(options.results, f"{model}.cpio")
+        initrd = os.path.join(self.scratch.name, "initrd")
         with open(initrd, "wb") as joined:
             for part in (os.path.join(options.cache, "base.cpio"), options.overlay):
                 with open(part, "rb") as file:
@@ -108,9 +110,7 @@ class Guest:
     def close(self):
         self.process.kill()
         self.process.wait()
-        for leftover in (self.monitor_path, os.path.join(os.path.dirname(self.log), f"{self.model}.cpio")):
-            if os.path.exists(leftover):
-                os.remove(leftover)
+        self.scratch.cleanup()
 
 
 def die_with_parent():
