@@ -46,7 +46,8 @@ pub struct NoticeArgs {
     #[arg(long, value_name = "ADDR:PORT", required_unless_present_any = ["write_texts", "check_texts"])]
     listen: Vec<SocketAddr>,
 
-    /// The page's own address; whoever asks for anything else is led there
+    /// The page's own address, if it isn't the `url` of the policy's `[notice]`; whoever asks for
+    /// anything else is led there
     #[arg(long, value_name = "URL")]
     url: Option<Address>,
 
@@ -95,10 +96,15 @@ pub fn run(args: NoticeArgs) -> anyhow::Result<ExitCode> {
     if let Some(lacks) = wording.lacks() {
         eprintln!("lychgate: {lacks}");
     }
+    let url = match (args.url, policy.notice()) {
+        (Some(url), _) => Some(url),
+        (None, Some(notice)) => Some(page_at(&notice.url)?),
+        (None, None) => None,
+    };
     let desk = Desk::new(policy, args.socket)?;
     let options = Options {
         listen: args.listen,
-        url: args.url,
+        url,
         proxies: args.proxy,
         reading: args.reading,
     };
@@ -107,6 +113,16 @@ pub fn run(args: NoticeArgs) -> anyhow::Result<ExitCode> {
         let _ = writeln!(io::stdout(), "listening at http://{address}/");
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where the policy sends people. This program serves its page at `/`.
+fn page_at(url: &str) -> anyhow::Result<Address> {
+    url.parse().map_err(|_| {
+        anyhow::anyhow!(
+            "[notice] url in the policy is \"{url}\", and this page is at / of its host: \
+             write it without a path, or give --url"
+        )
+    })
 }
 
 fn check(folder: &Path) -> anyhow::Result<ExitCode> {

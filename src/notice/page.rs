@@ -299,7 +299,7 @@ impl<'a> Reader<'a> {
         let digits = number.to_string();
         let mut grouped = String::new();
         for (index, digit) in digits.chars().enumerate() {
-            if index > 0 && (digits.len() - index) % 3 == 0 {
+            if index > 0 && (digits.len() - index).is_multiple_of(3) {
                 grouped.push_str(&self.texts().language.thousands);
             }
             grouped.push(digit);
