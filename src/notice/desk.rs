@@ -133,6 +133,21 @@ impl Desk {
         }
     }
 
+    /// Writes down that the visitor with this address has read the notice: the box then lets plain
+    /// HTTP cross again, unless the policy says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// Neither box nor store answers, or they can't write it down.
+    pub(super) fn read(&self, address: IpAddr) -> anyhow::Result<()> {
+        let who = address.to_string();
+        match self.ask(&Request::Read { who })? {
+            Reply::Done { .. } => Ok(()),
+            Reply::Refused { why } => bail!(why),
+            other => bail!("the box answered {other:?}"),
+        }
+    }
+
     fn ask(&self, request: &Request) -> anyhow::Result<Reply> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         match &self.socket {

@@ -47,6 +47,8 @@ struct Frame<'a> {
     path: &'static str,
     heading: String,
     address: Option<String>,
+    /// What tells that the notice was read: the browser asks for the style with it.
+    read: &'static str,
 }
 
 struct MenuItem<'a> {
@@ -126,6 +128,7 @@ impl<'a> Reader<'a> {
             path,
             heading: heading.to_owned(),
             address,
+            read: "",
         }
     }
 
@@ -167,7 +170,10 @@ impl<'a> Reader<'a> {
         let provider = &self.wording.provider;
         let server = provider.submission.as_deref();
         CasePage {
-            frame: self.frame("/", &texts.blocked.heading),
+            frame: Frame {
+                read: "?read",
+                ..self.frame("/", &texts.blocked.heading)
+            },
             state: "alarm",
             lead,
             found: self.found(held),

@@ -6,7 +6,7 @@
 //! | `GET /clean` | the question before a case is ended |
 //! | `POST /clean` | what becomes of the answer |
 //! | `GET /.well-known/captive-portal` | the same for devices (RFC 8908) |
-//! | `GET /notice.css` | how the pages look |
+//! | `GET /notice.css` | how the pages look; with `?read`, the notice was read |
 //! | anything else, for any host | the way to the page |
 
 use std::{
@@ -19,7 +19,7 @@ use anyhow::Context;
 use axum::{
     Extension, Form, Router,
     extract::{DefaultBodyLimit, Query, Request, State, rejection::FormRejection},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{Html, IntoResponse, Response},
     routing::get,
@@ -388,7 +388,27 @@ async fn captive(
     (kind, answer.to_string()).into_response()
 }
 
-async fn css() -> Response {
+/// How the pages look. The page about a case asks for it as `/notice.css?read`: so the notice counts
+/// as read when a browser shows it, and not when some program follows the redirect.
+async fn css(
+    State(site): State<Arc<Site>>,
+    Extension(peer): Extension<Peer>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    if uri.query() == Some("read")
+        && let Some(visitor) = site.visitor(peer, &headers, None)
+        && site.desk.account(visitor.address).is_some()
+        && !site.is_greedy(visitor)
+    {
+        // The page doesn't wait for a disk.
+        tokio::spawn(async move {
+            let read = look_up(&site, move |desk| desk.read(visitor.address)).await;
+            if let Err(error) = read {
+                eprintln!("lychgate: notice: {error:#}");
+            }
+        });
+    }
     ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], CSS).into_response()
 }
 

@@ -4,12 +4,19 @@
 mod browser;
 mod server;
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
+use jiff::Timestamp;
 use lychgate::{
     control::casebook::{Casebook, Reply, Request},
     policy::{Policy, steps::Scope},
-    remedy::Finding,
+    remedy::{Case, Finding},
 };
 use server::{Answer, Server};
 use tempfile::TempDir;
@@ -81,9 +88,7 @@ fn quarantine(folder: &TempDir, who: &str, scope: Scope) {
         by: "anna".to_owned(),
         why: "ticket 4711".to_owned(),
     };
-    let reply = decide(folder, |cases| {
-        cases.answer(&request, jiff::Timestamp::now())
-    });
+    let reply = decide(folder, |cases| cases.answer(&request, Timestamp::now()));
     assert!(matches!(reply, Reply::Done { .. }), "{reply:?}");
 }
 
@@ -91,31 +96,31 @@ fn quarantine(folder: &TempDir, who: &str, scope: Scope) {
 fn find(folder: &TempDir, key: &str) {
     let finding = Finding {
         detector: "outcomes".to_owned(),
-        time: jiff::Timestamp::from_second(1_700_000_000).expect("a moment"),
+        time: Timestamp::from_second(1_700_000_000).expect("a moment"),
         attempts: 3_100,
         destinations: 1_234,
         conclusive: true,
         evidence: serde_json::from_str(r#"{"sample":["198.51.100.77"]}"#).expect("JSON"),
     };
-    let now = jiff::Timestamp::now();
+    let now = Timestamp::now();
     let key = key.parse().expect("a prefix");
     let records = decide(folder, |cases| cases.found(key, &finding, now)).expect("stored");
     assert_eq!(records.len(), 2, "suspected and notified");
 }
 
-/// How often the customer ended it, and whether it is open.
-fn state(folder: &TempDir, who: &str) -> (u32, String) {
+fn case(folder: &TempDir, who: &str) -> Case {
     let who = who.to_owned();
     let request = Request::Subject { who };
-    match decide(folder, |cases| {
-        cases.answer(&request, jiff::Timestamp::now())
-    }) {
-        Reply::Subject(subject) => {
-            let case = subject.case.expect("a case");
-            (case.self_releases, case.stage.name().to_owned())
-        }
+    match decide(folder, |cases| cases.answer(&request, Timestamp::now())) {
+        Reply::Subject(subject) => subject.case.expect("a case"),
         other => panic!("{other:?}"),
     }
+}
+
+/// How often the customer ended it, and whether it is open.
+fn state(folder: &TempDir, who: &str) -> (u32, String) {
+    let case = case(folder, who);
+    (case.self_releases, case.stage.name().to_owned())
 }
 
 #[test]
@@ -541,6 +546,29 @@ time_zone = "Europe/Berlin"
         assert!(page.contains(expected), "no {expected} in {page}");
     }
     assert!(!page.contains("lang=fr"), "{page}");
+}
+
+#[test]
+fn the_notice_is_read_when_a_browser_shows_it() {
+    let folder = folder();
+    quarantine(&folder, ZOMBIE, Scope::Mail);
+    let server = Server::start(folder.path(), &PROXIED);
+    let page = server.visit(ZOMBIE, "/", &[]).body;
+    assert!(page.contains("href=\"/notice.css?read\""), "{page}");
+    server.visit(ZOMBIE, "/notice.css", &[]);
+    server.visit("203.0.113.67", "/notice.css?read", &[]);
+    assert_eq!(case(&folder, ZOMBIE).read, None);
+    server.visit(ZOMBIE, "/notice.css?read", &[]);
+    let begin = Instant::now();
+    while case(&folder, ZOMBIE).read.is_none() {
+        assert!(
+            begin.elapsed() < Duration::from_secs(60),
+            "it was never written down"
+        );
+    }
+    // What was read can still be answered.
+    let form = server.question(ZOMBIE);
+    assert_eq!(server.answer(ZOMBIE, &form, server::CLEANED).status, 303);
 }
 
 #[test]
