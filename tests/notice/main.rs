@@ -565,6 +565,8 @@ fn the_notice_is_read_when_a_browser_shows_it() {
             begin.elapsed() < Duration::from_secs(60),
             "it was never written down"
         );
+        // The server needs the store, too.
+        thread::sleep(Duration::from_millis(50));
     }
     // What was read can still be answered.
     let form = server.question(ZOMBIE);
