@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     detect::Observer,
-    engine::Restrictions,
+    engine::{Restriction, Restrictions},
     policy::{Keeping, Policy, steps::Scope},
     remedy::{Case, Change, Finding, Record, Releaser, Remedy, Subscriber, Treatment},
     store::{Store, StoreError},
@@ -54,6 +54,11 @@ pub enum Request {
         by: Option<String>,
         /// Why.
         why: String,
+    },
+    /// A subscriber has read the notice.
+    Read {
+        /// Name, address or prefix.
+        who: String,
     },
     /// Forget a closed case.
     Erase {
@@ -175,8 +180,9 @@ impl Casebook {
     #[must_use]
     pub fn lost(&self) -> Vec<Subscriber> {
         let restricted = self.remedy.restricted();
-        let lost = restricted.filter(|(subscriber, _)| subscriber.key(&self.policy).is_none());
-        lost.map(|(subscriber, _)| subscriber.clone()).collect()
+        let subscribers = restricted.map(|(case, _)| &case.subscriber);
+        let lost = subscribers.filter(|subscriber| subscriber.key(&self.policy).is_none());
+        lost.cloned().collect()
     }
 
     /// When a case next changes by itself.
@@ -260,6 +266,12 @@ impl Casebook {
                 let change = self.remedy.release(&subscriber, &by, why, now);
                 let change = change.map_err(|refusal| format!("{subscriber}: {refusal}"))?;
                 self.done(change)
+            }
+            Request::Read { who } => {
+                let change = self.remedy.read(&self.find(who)?, now);
+                let records = self.enact(change.into_iter().collect());
+                let records = records.map_err(|error| error.to_string())?;
+                Ok(Reply::Done { records })
             }
             Request::Erase { who } => self.erase(who),
         }
@@ -345,8 +357,11 @@ impl Casebook {
 
     fn enforce(&self) {
         let restricted = self.remedy.restricted();
-        let keyed = restricted
-            .filter_map(|(subscriber, scope)| Some((subscriber.key(&self.policy)?, scope)));
+        let keyed = restricted.filter_map(|(case, scope)| {
+            let is_told = case.read.is_some();
+            let restriction = Restriction { scope, is_told };
+            Some((case.subscriber.key(&self.policy)?, restriction))
+        });
         self.restrictions.set(keyed);
     }
 }
