@@ -32,6 +32,9 @@ use watch::{Observed, People};
 
 const KINDS: [&str; 5] = ["burst", "slow", "rotating", "steady", "hijacked"];
 
+/// Another policy out of the day's own.
+type Change = fn(&str) -> String;
+
 #[derive(Parser)]
 struct Options {
     /// Subscribers; one in a hundred is a zombie.
@@ -62,7 +65,7 @@ fn main() {
         encapsulation: Encapsulation::None,
     });
     let people = People::new(day.truth());
-    let settings: [(&str, fn(&str) -> String); 4] = [
+    let settings: [(&str, Change); 4] = [
         ("Lychgate", str::to_owned),
         ("Lychgate, first numbers", watch::as_it_began),
         ("Lychgate, memory of an hour", watch::with_short_memory),
