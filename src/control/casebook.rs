@@ -14,7 +14,7 @@ use super::findings;
 use crate::{
     complaint::Complaint,
     detect::Observer,
-    engine::{Restrictions, detection_terms},
+    engine::{Restriction, Restrictions, detection_terms},
     policy::{COMPLAINT_AGE_DEFAULT, Keeping, Policy, Role, steps::Scope},
     remedy::{Case, Change, Finding, Record, Releaser, Remedy, Subscriber, Treatment},
     store::{Store, StoreError},
@@ -62,6 +62,11 @@ pub enum Request {
     Complain {
         /// What was read.
         complaint: Box<Complaint>,
+    },
+    /// A subscriber has read the notice.
+    Read {
+        /// Name, address or prefix.
+        who: String,
     },
     /// Forget a closed case.
     Erase {
@@ -183,8 +188,9 @@ impl Casebook {
     #[must_use]
     pub fn lost(&self) -> Vec<Subscriber> {
         let restricted = self.remedy.restricted();
-        let lost = restricted.filter(|(subscriber, _)| subscriber.key(&self.policy).is_none());
-        lost.map(|(subscriber, _)| subscriber.clone()).collect()
+        let subscribers = restricted.map(|(case, _)| &case.subscriber);
+        let lost = subscribers.filter(|subscriber| subscriber.key(&self.policy).is_none());
+        lost.cloned().collect()
     }
 
     /// Where complaints arrive, if the policy says so.
@@ -329,6 +335,12 @@ impl Casebook {
                 Ok(Err(nobody)) => Err(nobody),
                 Err(error) => Err(error.to_string()),
             },
+            Request::Read { who } => {
+                let change = self.remedy.read(&self.find(who)?, now);
+                let records = self.enact(change.into_iter().collect());
+                let records = records.map_err(|error| error.to_string())?;
+                Ok(Reply::Done { records })
+            }
             Request::Erase { who } => self.erase(who),
         }
     }
@@ -413,8 +425,11 @@ impl Casebook {
 
     fn enforce(&self) {
         let restricted = self.remedy.restricted();
-        let keyed = restricted
-            .filter_map(|(subscriber, scope)| Some((subscriber.key(&self.policy)?, scope)));
+        let keyed = restricted.filter_map(|(case, scope)| {
+            let is_told = case.read.is_some();
+            let restriction = Restriction { scope, is_told };
+            Some((case.subscriber.key(&self.policy)?, restriction))
+        });
         self.restrictions.set(keyed);
     }
 }

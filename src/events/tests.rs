@@ -73,6 +73,7 @@ fn every_event() -> Vec<Event> {
         record(Act::Suspected, Stage::Suspect, detector, Some(finding)),
         record(Act::Notified, Stage::Notified, Who::Policy, None),
         record(Act::Quarantined, quarantined, staff, None),
+        record(Act::Read, quarantined, Who::Customer, None),
         record(Act::Released, Stage::Released, Who::Customer, None),
         complaint(0),
         Event::TableFull {
@@ -151,13 +152,13 @@ fn a_file_has_one_event_a_line_and_is_opened_anew_after_a_hangup() {
     every_event()
         .into_iter()
         .for_each(|event| events.tell(event));
-    await_that(|| lines(&path).len() == 8);
+    await_that(|| lines(&path).len() == 9);
     fs::rename(&path, &old).expect("a rotation");
     signal_hook::low_level::raise(signal_hook::consts::SIGHUP).expect("a signal");
     events.tell(complaint(1));
     let told = events.stop(PATIENT);
-    assert_eq!((told[0].0, told[0].1.delivered), ("json", 9));
-    assert_eq!((lines(&old).len(), lines(&path).len()), (8, 1));
+    assert_eq!((told[0].0, told[0].1.delivered), ("json", 10));
+    assert_eq!((lines(&old).len(), lines(&path).len()), (9, 1));
     assert_eq!(
         serde_json::from_str::<Event>(&lines(&path)[0]).unwrap(),
         complaint(1)
@@ -206,7 +207,7 @@ fn syslog_over_udp_gets_each_event_as_rfc_5424_writes_it() {
             let length = listener.recv(&mut datagram).expect("a datagram");
             is_syslog(&datagram[..length], &event);
         }
-        assert_eq!(outlet.stop(PATIENT).delivered, 8);
+        assert_eq!(outlet.stop(PATIENT).delivered, 9);
     }
 }
 
@@ -287,7 +288,7 @@ fn a_web_hook_gets_each_event_in_turn_as_a_post() {
         assert_eq!(bodies.recv_timeout(PATIENT).unwrap(), event.line().unwrap());
     }
     let told = outlet.stop(PATIENT);
-    assert_eq!((told.delivered, told.retried, told.failed), (8, 0, 0));
+    assert_eq!((told.delivered, told.retried, told.failed), (9, 0, 0));
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod odd;
 mod place;
 #[path = "../replay_cli/schema.rs"]
 mod schema;
+mod walls;
 mod wire;
 
 use std::{

@@ -184,11 +184,11 @@ fn a_case_follows_the_subscriber_to_another_address() {
         "\"203.0.113.99/32\"",
     );
     let casebook = Casebook::open(policy(&moved), &keeping).expect("the store");
-    let [(subscriber, _)] = casebook.remedy.restricted().collect::<Vec<_>>()[..] else {
+    let [(case, _)] = casebook.remedy.restricted().collect::<Vec<_>>()[..] else {
         panic!("one")
     };
     assert_eq!(
-        subscriber.key(&casebook.policy),
+        case.subscriber.key(&casebook.policy),
         Some(key("203.0.113.99/32"))
     );
     assert_eq!(casebook.restrictions().len(), 1);
@@ -286,7 +286,7 @@ fn requests_and_answers_are_what_the_documentation_shows() {
         serde_json::from_str::<Request>(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         count += 1;
     }
-    assert_eq!(count, 6, "one of each");
+    assert_eq!(count, 7, "one of each");
 }
 
 fn complaint(source: &str, hours: i64) -> Complaint {
@@ -353,4 +353,35 @@ fn a_complaint_held_twice_is_one_finding() {
         let heard = casebook.complained(&complaint, at(1)).expect("stored");
         assert_eq!(heard.expect("held").len(), expected);
     }
+}
+
+#[test]
+fn who_has_read_the_notice_is_not_sent_there_again_until_something_is_new() {
+    let notice = "[notice]\nurl = \"http://a.example/\"\naddresses = [\"192.0.2.80\"]\n";
+    let policy = policy(&format!("{POLICY}{notice}"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let keeping = keeping(&folder);
+    let mut casebook = Casebook::open(Arc::clone(&policy), &keeping).expect("a store");
+    let walls = |casebook: &Casebook| casebook.restrictions().walls(&policy).len();
+    let who = "203.0.113.66".to_owned();
+    let read = Request::Read { who };
+    let acts = |reply| match reply {
+        Reply::Done { records } => records.iter().map(|record| record.act).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        acts(casebook.answer(&read, at(0))),
+        [],
+        "there is nothing to read"
+    );
+    casebook.answer(&add("203.0.113.66"), at(1));
+    assert_eq!(walls(&casebook), 1);
+    assert_eq!(acts(casebook.answer(&read, at(2))), [Act::Read]);
+    assert_eq!(acts(casebook.answer(&read, at(3))), [], "nothing new");
+    assert_eq!((walls(&casebook), casebook.restrictions().len()), (0, 1));
+    drop(casebook);
+    let mut casebook = Casebook::open(Arc::clone(&policy), &keeping).expect("the store");
+    assert_eq!(walls(&casebook), 0, "remembered");
+    casebook.answer(&add("203.0.113.66"), at(4));
+    assert_eq!(walls(&casebook), 1, "decided anew");
 }
