@@ -45,6 +45,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "complaint",
         ],
     ),
+    ("notice", &["policy", "remedy", "control"]),
     ("synth", &["wire", "engine", "io"]),
     ("load", &["wire", "io", "synth", "report"]),
     (
@@ -73,6 +74,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "complaint",
             "remedy",
             "events",
+            "notice",
         ],
     ),
 ];
