@@ -24,6 +24,7 @@ use ipnet::IpNet;
 pub use self::{
     counters::Counters,
     lease::{Lease, Leasing},
+    observe::terms as detection_terms,
     reason::{Effect, Reason},
     restrictions::{Restriction, Restrictions},
     walled::Wall,
