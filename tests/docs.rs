@@ -36,6 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
+    ("notice", &["policy", "remedy", "control"]),
     ("synth", &["wire", "engine", "io"]),
     ("load", &["wire", "io", "synth", "report"]),
     (
@@ -64,6 +65,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "complaint",
             "remedy",
             "events",
+            "notice",
         ],
     ),
 ];

@@ -28,7 +28,7 @@ import threading
 import time
 from xml.etree import ElementTree
 
-BOOT_SECONDS, GUEST_SECONDS = 90, 420
+BOOT_SECONDS, GUEST_SECONDS = 200, 600
 APPEND = (
     "console=ttyS0 panic=-1 quiet loglevel=4 nokaslr mitigations=off nopti random.trust_cpu=on tsc=reliable"
     " no_timer_check net.ifnames=0 ipv6.disable=1"

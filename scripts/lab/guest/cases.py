@@ -137,6 +137,25 @@ def a_zombie_is_limited_exactly_and_others_are_untouched(lab):
     same(arrived.total(), 126, "frames")
 
 
+@only_on("igb", "vmxnet3")
+def a_source_that_is_spread_over_the_queues_is_limited_exactly(lab):
+    lab.end()
+    box = lab.start("--steer", "all", *lab.mode_asked)
+    zombie = attempts(ZOMBIE, 300)
+    with Ends() as ends:
+        until_frames_cross(ends)
+        arrived = ends.cross(zombie + attempts(BUSINESS, 60), refused=lambda frame: frame in zombie)
+    same(of(arrived, ZOMBIE), 3, "attempts of the zombie that crossed")
+    same(of(arrived, BUSINESS), 60, "attempts of a business")
+    summary = box.stop()
+    lab.box = None
+    same(summary["reasons"]["limit_exceeded"], 297, "attempts refused")
+    by_worker = [worker["directions"]["outbound"]["received"]["frames"] for worker in summary["by_worker"]]
+    refused = [frames(worker["directions"]["outbound"]["dropped"]) for worker in summary["by_worker"]]
+    assert len(refused) == lab.queues and all(refused), f"refused by worker: {refused}, received {by_worker}"
+    return f"refused by worker: {refused}"
+
+
 def plains(count):
     return [wire.plain(number, size=number) for number in range(count)]
 
@@ -300,6 +319,7 @@ CASES = [
     generic_xdp_is_told_as_a_warning_that_says_what_it_costs,
     frames_cross_untouched_whatever_their_tags,
     a_zombie_is_limited_exactly_and_others_are_untouched,
+    a_source_that_is_spread_over_the_queues_is_limited_exactly,
     a_link_that_goes_down_and_comes_back_carries_frames_again,
     what_is_sent_is_what_arrives_and_what_the_box_counted,
     a_killed_box_is_bypassed_in_the_kernel_and_the_next_one_takes_over,

@@ -145,7 +145,7 @@ class Ends:
         """
         source, target = (self.sink, self.gen) if inbound else (self.gen, self.sink)
         target.drain()
-        fence = [wire.plain(50_000 + number, source="10.9.9.9") for number in range(16)]
+        fence = [wire.plain(50_000 + 7 * number, source=f"10.9.9.{number}") for number in range(64)]
         if inbound:
             fence = [turned(frame) for frame in fence]
         arrived = collections.Counter()
