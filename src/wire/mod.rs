@@ -36,7 +36,7 @@ use std::net::IpAddr;
 pub use contract::check_contract;
 pub use explain::{Layer, layers};
 pub use reset::build_reset;
-pub use triage::{PlainSegment, Triage, triage};
+pub use triage::{Glance, PlainSegment, Triage, triage};
 pub use unreachable::{Quote, unreachable};
 pub use walk::{decode, endpoints};
 
