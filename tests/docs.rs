@@ -122,6 +122,7 @@ fn every_reason_has_one_row_with_its_effect() {
             Effect::Forward => "forward",
             Effect::Drop => "drop",
             Effect::Refuse => "refuse",
+            Effect::Redirect => "redirect",
         };
         assert_eq!(
             own[0].len(),

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::{
-    engine::{Leasing, Reason},
+    engine::{Leasing, Reason, Wall},
     io::Ports,
     policy::ClassId,
     report::words::{counted, thousands},
@@ -48,6 +49,17 @@ pub trait Site: Sync {
     /// Outbound attempts refused under leases since the start, by reason and class.
     fn leased(&self) -> Vec<(Reason, ClassId, u64)> {
         Vec::new()
+    }
+
+    /// Has frames come to the workers that would cross in the kernel, of those who are behind walls:
+    /// of these and no others.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses: whether the walls hold is not certain.
+    fn wall(&self, walls: &[(IpNet, Wall)]) -> anyhow::Result<()> {
+        let _ = walls;
+        Ok(())
     }
 
     /// What has become of frames in the kernel since the start, without a worker.

@@ -28,6 +28,7 @@ use crate::{
     engine::{Direction, Engine, Restrictions},
     policy::{Policy, RunSettings},
     source::SourceTable,
+    wire::Redirect,
     worker::{Published, Settings, Snapshot, Worker, monotonic},
 };
 
@@ -65,6 +66,9 @@ pub enum Notice<'a> {
     Stopping(&'a str),
     /// A port has changed. If it is gone, the workers drain.
     Port(&'a PortEvent),
+    /// The kernel program could not be told who is behind walls: some of what the workers would stop
+    /// may cross without them.
+    Walls(&'a anyhow::Error),
     /// A queue has stopped, or goes on.
     Queue(&'a StallEvent),
     /// A worker ended before it was asked to. Its queues are bypassed, and the others drain.
@@ -81,6 +85,7 @@ enum Event {
     Ended(usize, anyhow::Result<()>),
     Stop(String),
     Port(PortEvent),
+    Restricted,
 }
 
 /// Asks a supervisor to stop; on any thread, at any time, as often as one likes.
@@ -153,6 +158,8 @@ impl Supervisor {
         let policy = &self.plan.policy;
         let sources = Arc::new(SourceTable::new(policy.capacity(), None));
         let stop = AtomicBool::new(false);
+        let notice = policy.notice();
+        let redirect = notice.map(|notice| Redirect::new(&notice.url));
         thread::scope(|scope| {
             for index in 0..self.plan.workers {
                 let engine = Engine::new(Arc::clone(policy), Arc::clone(&sources))
@@ -163,7 +170,8 @@ impl Supervisor {
                 };
                 let report = self.report.clone();
                 let (plan, stop) = (&self.plan, &stop);
-                let body = move || employ(site, plan, index, engine, stop, &report);
+                let redirect = redirect.clone();
+                let body = move || employ(site, plan, index, (engine, redirect), stop, &report);
                 let spawned = thread::Builder::new()
                     .name(format!("worker-{index}"))
                     .spawn_scoped(scope, body);
@@ -173,9 +181,14 @@ impl Supervisor {
                 }
             }
             let mut crew = Crew::new(self, &stop);
-            crew.open(tell)?;
+            crew.open(site, tell)?;
             site.ready()
                 .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+            let report = self.report.clone();
+            // As in `Stopper::stop`.
+            let listener = move || drop(report.send(Event::Restricted));
+            self.plan.restrictions.listen(listener);
+            crew.wall(site, tell);
             let obtained = obtained(site, &self.plan);
             tell(Notice::Started(&obtained));
             crew.watch(site, tell);
@@ -198,7 +211,7 @@ fn employ(
     site: &impl Site,
     plan: &Plan,
     index: usize,
-    mut engine: Engine,
+    (mut engine, redirect): (Engine, Option<Redirect>),
     stop: &AtomicBool,
     report: &Sender<Event>,
 ) {
@@ -210,7 +223,8 @@ fn employ(
         if let Some(leasing) = site.leasing() {
             engine.offer_leases(leasing);
         }
-        let mut worker = Worker::new(ports, engine, monotonic, plan.settings);
+        let worker = Worker::new(ports, engine, monotonic, plan.settings);
+        let mut worker = worker.redirecting(redirect);
         if let Some(findings) = &plan.findings {
             worker = worker.telling(findings.clone());
         }
@@ -263,10 +277,10 @@ impl<'a> Crew<'a> {
     }
 
     /// Waits until every worker has its ports. If one can't have them, the others end.
-    fn open(&mut self, tell: &mut dyn FnMut(Notice<'_>)) -> anyhow::Result<()> {
+    fn open(&mut self, site: &impl Site, tell: &mut dyn FnMut(Notice<'_>)) -> anyhow::Result<()> {
         while self.published.iter().any(Option::is_none) && self.at_work > 0 {
             let Ok(event) = self.events.recv() else { break };
-            self.handle(event, tell);
+            self.handle(event, site, tell);
         }
         if self.published.iter().any(Option::is_none)
             && let Some((index, error)) = self.failures.pop()
@@ -283,7 +297,7 @@ impl<'a> Crew<'a> {
             let due = last.at + self.plan.period;
             let left = due.saturating_duration_since(Instant::now());
             match self.events.recv_timeout(left) {
-                Ok(event) => self.handle(event, tell),
+                Ok(event) => self.handle(event, site, tell),
                 Err(RecvTimeoutError::Timeout) => {
                     let now = self.sample(site);
                     tell(Notice::Rates(&Rates::between(
@@ -309,8 +323,17 @@ impl<'a> Crew<'a> {
         }
     }
 
-    fn handle(&mut self, event: Event, tell: &mut dyn FnMut(Notice<'_>)) {
+    /// Has the kernel program know who is behind walls.
+    fn wall(&self, site: &impl Site, tell: &mut dyn FnMut(Notice<'_>)) {
+        let walls = self.plan.restrictions.walls(&self.plan.policy);
+        if let Err(error) = site.wall(&walls) {
+            tell(Notice::Walls(&error));
+        }
+    }
+
+    fn handle(&mut self, event: Event, site: &impl Site, tell: &mut dyn FnMut(Notice<'_>)) {
         match event {
+            Event::Restricted => self.wall(site, tell),
             Event::Opened(index, published) => self.published[index] = Some(published),
             Event::Stop(why) => {
                 self.stop.store(true, Ordering::Relaxed);

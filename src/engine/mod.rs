@@ -15,6 +15,7 @@ mod observe;
 mod reason;
 mod restrictions;
 mod stage;
+mod walled;
 
 use std::sync::Arc;
 
@@ -24,7 +25,8 @@ pub use self::{
     counters::Counters,
     lease::{Lease, Leasing},
     reason::{Effect, Reason},
-    restrictions::Restrictions,
+    restrictions::{Restriction, Restrictions},
+    walled::Wall,
 };
 
 use self::{
@@ -96,6 +98,9 @@ pub enum Action {
     Drop,
     /// It vanishes and its sender gets a TCP RST ([`crate::wire::build_reset`]).
     Reset,
+    /// It vanishes and its sender gets what a web server would say that sends everybody to the
+    /// notice page ([`crate::wire::Redirect`]).
+    Redirect,
 }
 
 /// The judgement of one frame.
@@ -266,7 +271,7 @@ impl Engine {
         self.staged.clear();
         self.syns.clear();
         self.watched.clear();
-        self.quarantine.renew();
+        self.quarantine.renew(&self.policy);
         let mut ahead = frames.iter();
         ahead.by_ref().take(FRAMES_AHEAD).for_each(prefetch_headers);
         let Judgements {

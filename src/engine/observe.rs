@@ -21,6 +21,9 @@ use crate::{
 /// One record of the observer is looked after for so many frames.
 const FRAMES_PER_SETTLED_RECORD: usize = 16;
 
+/// How far ahead of what is told it is known where a record is not.
+const WATCHED_AHEAD: usize = 4;
+
 /// Something to tell the observer about a frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Watched {
@@ -129,7 +132,7 @@ impl Engine {
         let source = self.source_hash(member.0);
         let contact = self.contact_hash(sight.destination);
         let flow = fingerprint.bits();
-        observer.prefetch(source, contact, flow);
+        observer.prefetch(source, flow);
         let what = Watch::Attempt {
             index: seat.attempts.len() as u16,
             source,
@@ -264,12 +267,26 @@ impl Engine {
         while let Some(watched) = self.watched.get(told)
             && usize::from(watched.frame) < until
         {
+            if let Some(ahead) = self.watched.get(told + WATCHED_AHEAD) {
+                self.prefetch_watched(ahead);
+            }
             let now = frames[usize::from(watched.frame)].time;
             let flag = self.tell_one(watched, now, judgements);
             judgements.flags.extend(flag);
             told += 1;
         }
         told
+    }
+
+    #[inline]
+    fn prefetch_watched(&self, watched: &Watched) {
+        if let Watch::Attempt {
+            source, contact, ..
+        } = watched.what
+            && let Some(observer) = &self.observer
+        {
+            observer.prefetch_further(source, contact);
+        }
     }
 
     fn tell_one(&self, watched: &Watched, now: Nanos, judgements: &mut Judgements) -> Option<Flag> {

@@ -193,6 +193,12 @@ impl Engine {
     /// by the judging stage.
     #[inline(always)]
     pub(super) fn stage(&mut self, frame: &Frame<'_>, seat: Seat<'_>) {
+        if self.quarantine.has_walls()
+            && let Some(verdict) = self.stop(frame)
+        {
+            *seat.verdict = verdict;
+            return self.decided.push(seat.frame);
+        }
         if frame.link != Link::Ethernet {
             return self.decode(frame, seat);
         }
@@ -290,7 +296,7 @@ impl Engine {
     }
 
     /// Which way a frame travels: as its port says, else as the pools say.
-    fn direction(&self, frame: &Frame<'_>) -> Direction {
+    pub(super) fn direction(&self, frame: &Frame<'_>) -> Direction {
         frame.direction.unwrap_or_else(|| {
             wire::endpoints(frame.bytes, frame.link).map_or(Direction::Outbound, |(from, to)| {
                 self.direction_between(from, to)
@@ -359,7 +365,7 @@ impl Engine {
             return self.decided(Reason::WrongVlan, direction, Some(class), seat);
         }
         let relay = self.policy.is_relay(sight.destination);
-        let held = service == Service::Smtp && self.quarantine.scope(key).is_some();
+        let held = service == Service::Smtp && self.quarantine.restriction(key).is_some();
         let meter = match (relay & !held, service) {
             (true, _) => Meter::Relay,
             (false, Service::Smtp) => Meter::Smtp,
@@ -481,7 +487,8 @@ impl Engine {
     #[inline(never)]
     fn inbound(&mut self, sight: Sight, service: Option<Service>, seat: Seat<'_>) {
         let member = self.member(sight.outer_destination());
-        let is_held = member.is_some_and(|member| self.quarantine.scope(member.key).is_some());
+        let is_held =
+            member.is_some_and(|member| self.quarantine.restriction(member.key).is_some());
         let member = member.map(|member| (member.key, member.class));
         let class = member.map(|(_, class)| class);
         let closed = class

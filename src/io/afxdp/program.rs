@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use libbpf_rs::{
     MapCore, MapFlags, MapHandle, Object, ObjectBuilder, PrintLevel, ProgramInput, get_print,
     set_print,
@@ -20,8 +21,9 @@ use libbpf_rs::{
 use super::{
     error::{Error, Result},
     heartbeat::{Heartbeat, Heartbeats, deadline_min},
-    lease::{LEASE_COUNTERS_MAX, LeaseOptions, Leases, SynMemory, relay_key},
+    lease::{LEASE_COUNTERS_MAX, LeaseOptions, Leases, SynMemory, prefix_key},
     netdev::Interface,
+    wall::{Wall, Walls},
 };
 use crate::io::Side;
 
@@ -174,6 +176,7 @@ pub struct Steering {
     heartbeats: Arc<Heartbeats>,
     leasing: LeaseOptions,
     generation: AtomicU32,
+    walls: Mutex<Walls>,
 }
 
 impl Steering {
@@ -212,12 +215,13 @@ impl Steering {
             heartbeats: Arc::new(heartbeats),
             leasing,
             generation: AtomicU32::new(0),
+            walls: Mutex::default(),
         };
         steering.set(settings)?;
         steering.void_leases()?;
         for &relay in &steering.leasing.relays {
             map(&steering.object, "relays")?
-                .update(&relay_key(relay), &[0; 4], MapFlags::ANY)
+                .update(&prefix_key(relay), &[0; 4], MapFlags::ANY)
                 .map_err(|cause| Error::new(SUBJECT, "write its map relays", cause))?;
         }
         for (side, port) in (0_u32..).zip(ports) {
@@ -320,6 +324,17 @@ impl Steering {
                 .map_err(|cause| Error::new(SUBJECT, format!("hold on to its map {name}"), cause))
         };
         Ok(Leases::new(hold("leases")?, hold("leases_until")?))
+    }
+
+    /// From now on, harmless frames under these addresses come from the access port to the workers,
+    /// and no others. If the kernel has no room for all of them, everything does.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses. Everything comes to the workers then, if that much can be had.
+    pub fn wall(&self, walls: &[(IpNet, Wall)]) -> Result<()> {
+        let mut known = self.walls.lock().unwrap_or_else(PoisonError::into_inner);
+        known.set(&self.object, walls)
     }
 
     /// Frames refused under leases, by counter: those that are not 0.
