@@ -129,11 +129,12 @@ impl Frames {
 
     /// Makes every attempt another one, or it would be remembered from the round before and taken
     /// for a retransmission, which is not charged.
-    fn renew(&mut self) {
+    fn renewed(&mut self) -> &Self {
         for &sequence in &self.sequences {
             let octet = &mut self.bytes[sequence as usize];
             *octet = octet.wrapping_add(1);
         }
+        self
     }
 
     fn len(&self) -> usize {
@@ -171,24 +172,18 @@ fn compare(name: &str, frames: &mut Frames, spacing: usize, rounds: usize, polic
     let mut samples: [Vec<f64>; CASES.len()] = Default::default();
     for round in 0..=rounds {
         let nanoseconds = [
-            time(frames, || touch(frames, all())),
-            time(frames, || touch_and_record(frames, &records)),
-            time(frames, || memory.limit(frames, all(), spacing, round)),
-            {
-                frames.renew();
-                time(frames, || judge.run(frames, all()))
-            },
-            time(frames, || naive.run(frames)),
-            time(frames, || {
+            time(frames, |frames| touch(frames, all())),
+            time(frames, |frames| touch_and_record(frames, &records)),
+            time(frames, |frames| memory.limit(frames, all(), spacing, round)),
+            time(frames.renewed(), |frames| judge.run(frames, all())),
+            time(frames, |frames| naive.run(frames)),
+            time(frames, |frames| {
                 on_two_cores(|half| touch(frames, half_of(frames, half)))
             }),
-            time(frames, || {
+            time(frames, |frames| {
                 on_two_cores(|half| memory.limit(frames, half_of(frames, half), spacing, !round))
             }),
-            {
-                frames.renew();
-                time(frames, || two_workers(&mut workers, frames))
-            },
+            time(frames.renewed(), |frames| two_workers(&mut workers, frames)),
         ];
         // The first round warms caches and fills tables.
         if round > 0 {
@@ -235,9 +230,9 @@ fn compare(name: &str, frames: &mut Frames, spacing: usize, rounds: usize, polic
 }
 
 /// Nanoseconds a frame.
-fn time<T>(frames: &Frames, run: impl FnOnce() -> T) -> f64 {
+fn time<T>(frames: &Frames, run: impl FnOnce(&Frames) -> T) -> f64 {
     let start = Instant::now();
-    black_box(run());
+    black_box(run(frames));
     start.elapsed().as_nanos() as f64 / frames.len() as f64
 }
 

@@ -383,10 +383,39 @@ impl Engine {
         if sight.blemish == Some(Blemish::BadIpv4Checksum) {
             return self.decided(Reason::BadIpv4Checksum, direction, Some(class), seat);
         }
+        let attempt = Attempt {
+            frame: seat.frame,
+            key,
+            class,
+            service,
+            relay,
+            admitted: true,
+            retransmission: false,
+        };
+        self.attempt(&sight, attempt, meter, held, bound, seat);
+    }
+
+    /// An attempt: all that judging will need of it, and its lines of the source table asked for.
+    #[inline(always)]
+    fn attempt(
+        &mut self,
+        sight: &Sight,
+        attempt: Attempt,
+        meter: Meter,
+        held: bool,
+        bound: bool,
+        seat: Seat<'_>,
+    ) {
+        let Attempt {
+            key,
+            class,
+            service,
+            ..
+        } = attempt;
         let fingerprint = if held {
-            self.quarantined_fingerprint(sight)
+            self.quarantined_fingerprint(*sight)
         } else {
-            self.fingerprint(&sight)
+            self.fingerprint(sight)
         };
         self.sources.prefetch_recent(fingerprint);
         let ruling = match (sight.blemish, self.terms(class).ruling(meter)) {
@@ -408,9 +437,9 @@ impl Engine {
             }),
         };
         if self.leasing.is_some() {
-            self.note_syn(sight, service);
+            self.note_syn(*sight, service);
         }
-        self.watch_attempt(&sight, fingerprint, (key, class), bound, &seat);
+        self.watch_attempt(sight, fingerprint, (key, class), bound, &seat);
         self.staged.push(Staged {
             fingerprint,
             ruling,
@@ -420,17 +449,9 @@ impl Engine {
             reason: Reason::Admitted,
             class: Some(class),
             attempt: Some(seat.attempts.len() as u16),
-            ..Verdict::crosses(direction)
+            ..Verdict::crosses(Direction::Outbound)
         };
-        seat.attempts.push(Attempt {
-            frame: seat.frame,
-            key,
-            class,
-            service,
-            relay,
-            admitted: true,
-            retransmission: false,
-        });
+        seat.attempts.push(attempt);
     }
 
     /// Hashes what makes two SYNs the same: addresses, ports and sequence number, in a softwire
