@@ -144,13 +144,23 @@ impl Observer {
         self.counts.full.load(Relaxed)
     }
 
-    /// Asks for the cache lines that [`Self::attempt`] will want.
+    /// Asks for the cache lines that [`Self::attempt`] begins with.
     #[inline]
-    pub fn prefetch(&self, source: u64, contact: u64, flow: u64) {
-        let home = self.home(source);
-        prefetch(&self.records[home]);
-        prefetch(self.sketches[home].line(contact));
+    pub fn prefetch(&self, source: u64, flow: u64) {
+        prefetch(&self.records[self.home(source)]);
         self.awaited.prefetch(flow);
+    }
+
+    /// Asks for those that it goes on with: where the subscriber's record, which should have come
+    /// by now, is another's, the next one.
+    #[inline]
+    pub fn prefetch_further(&self, source: u64, contact: u64) {
+        let home = self.home(source);
+        let identity = self.records[home].identity.load(Relaxed);
+        let is_elsewhere = identity & !INCARNATION_MASK != Self::identity(source, 0);
+        let index = home + usize::from(is_elsewhere);
+        prefetch(&self.records[index]);
+        prefetch(self.sketches[index].line(contact));
     }
 
     /// Asks for the cache lines that an answer will want.
@@ -299,16 +309,6 @@ impl Observer {
         settled
     }
 
-    /// A complaint about a subscriber. It raises the suspicion of whoever is observed, half the
-    /// way at most; whether anybody was.
-    pub fn complaint(&self, terms: &Terms, source: u64, now: u64) -> bool {
-        let Some((found, test)) = self.find(source).zip(terms.outcomes) else {
-            return false;
-        };
-        self.records[found.index].step_trial(&test, Event::Complaint, tick(now));
-        true
-    }
-
     /// Settles what is overdue among the next `count` records; `found` is told who is flagged.
     pub fn sweep(
         &self,
@@ -363,6 +363,22 @@ impl Observer {
                 record.rearm();
             }
         }
+    }
+
+    /// A complaint about a subscriber. It raises the suspicion of whoever is observed, half the way
+    /// at most; whether anybody was. Looks through all records: people complain, not frames.
+    pub fn complained(&self, key: IpNet, terms: &Terms, now: u64) -> bool {
+        let Some(test) = terms.outcomes else {
+            return false;
+        };
+        let mut records = self.records.iter().zip(&self.dossiers);
+        let found = records.find(|(record, dossier)| {
+            record.identity.load(Acquire) & PRESENT != 0 && dossier.owner().0 == key
+        });
+        if let Some((record, _)) = found {
+            record.step_trial(&test, Event::Complaint, tick(now));
+        }
+        found.is_some()
     }
 
     fn flag(&self, index: usize, terms: &Terms, detector: Finding, time: u64) -> Option<Flag> {

@@ -122,6 +122,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Policy {
             .observed
             .unwrap_or((draft.capacity / 8).max(OBSERVED_MIN)) as usize,
         keeping: draft.keeping,
+        complaints: draft.complaints,
         outlets: draft.outlets,
         notice: draft.notice,
         garden: draft.garden,
@@ -258,7 +259,7 @@ impl<'a> Sweep<'a> {
         }
         self.wider_subscribers(pool.prefix, *spot);
         let pool_index = claim.index;
-        let key = Key::Masked(pool.subscriber_prefix);
+        let key = Key::masked(pool.subscriber_prefix);
         Some(Entry::Subscriber {
             class: pool.class,
             pool: pool_index,
@@ -326,7 +327,7 @@ impl<'a> Sweep<'a> {
         let subscriber = self.draft.subscribers.list[holding.subscriber as usize];
         let key = match subscriber.joint {
             true => Key::Fixed(subscriber.key),
-            false => Key::Masked(prefix.prefix_len()),
+            false => Key::masked(prefix.prefix_len()),
         };
         Some(Entry::Subscriber {
             class: subscriber.class,

@@ -40,7 +40,7 @@ fn a_browser_reads_the_page_in_every_language_and_releases_a_case() {
     find(&folder, "127.0.0.1/32");
     quarantine(&folder, "127.0.0.1", Scope::Mail);
     // Shorter than the browser takes; the page says how long.
-    let server = Server::start(folder.path(), &["--texts", "texts", "--reading", "1s"]);
+    let server = Server::start(folder.path(), &["--texts", "texts", "--reading", "2s"]);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/notice/browse.mjs");
     let mut browse = Command::new("node");
     browse.arg(script).arg(server.base());
