@@ -14,6 +14,7 @@ mod import;
 mod manual;
 mod preflight;
 mod quarantine;
+mod reload;
 mod replay;
 mod report;
 mod run;
@@ -67,6 +68,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::RunArgs),
+    Reload(reload::ReloadArgs),
     Detach(run::DetachArgs),
     Preflight(preflight::PreflightArgs),
     Blast(blast::BlastArgs),
@@ -90,6 +92,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(args),
+        Command::Reload(args) => reload::run(args),
         Command::Detach(args) => run::detach(args),
         Command::Preflight(args) => preflight::run(args),
         Command::Blast(args) => blast::run(args),
@@ -286,7 +289,7 @@ fn give(
     Ok(())
 }
 
-#[cfg(not(feature = "xdp"))]
+#[cfg(not(all(feature = "xdp", unix)))]
 fn no_live_ports() -> anyhow::Error {
     anyhow::anyhow!(
         "this program was built without live ports (feature `xdp`): build it on Linux with \

@@ -8,6 +8,7 @@
 use std::{
     any::Any,
     panic::{self, AssertUnwindSafe},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -20,12 +21,17 @@ use std::{
 use anyhow::{Context, anyhow};
 
 use super::{
-    Obtained, PortChange, PortCounts, PortEvent, Rates, Sample, Site, StallEvent, Summary, cores,
+    Obtained, PortChange, PortCounts, PortEvent, Rates, Reloader, Sample, Site, StallEvent,
+    Summary, TableFull,
+    casebook::Cases,
+    cores,
+    crowding::Crowding,
+    reload::{Outcome, Successor, Wanted, succeed},
     stall::Stalls,
 };
 use crate::{
-    detect::{Flag, Observer},
-    engine::{Direction, Engine, Restrictions},
+    detect::Flag,
+    engine::{Direction, Edition, Engine, InForce, Reason, Restrictions},
     policy::{Policy, RunSettings},
     source::SourceTable,
     worker::{Published, Settings, Snapshot, Worker, monotonic},
@@ -34,12 +40,12 @@ use crate::{
 /// How many workers, and how they work.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What judges the frames.
-    pub policy: Arc<Policy>,
+    /// What judges the frames, until another policy takes its place.
+    pub in_force: InForce,
     /// Who is quarantined.
     pub restrictions: Restrictions,
-    /// Watches for zombies, if anybody does.
-    pub observer: Option<Arc<Observer>>,
+    /// Keeps those who are quarantined so under another policy, where cases are kept.
+    pub cases: Option<Cases>,
     /// Where it is told what detectors find.
     pub findings: Option<Sender<Flag>>,
     /// How many workers.
@@ -67,6 +73,10 @@ pub enum Notice<'a> {
     Port(&'a PortEvent),
     /// A queue has stopped, or goes on.
     Queue(&'a StallEvent),
+    /// Attempts found the source table full.
+    TableFull(&'a TableFull),
+    /// Another policy is in force, or could not be.
+    Policy(&'a Outcome),
     /// A worker ended before it was asked to. Its queues are bypassed, and the others drain.
     Failed {
         /// Which one, from 0.
@@ -76,11 +86,13 @@ pub enum Notice<'a> {
     },
 }
 
-enum Event {
+/// What comes to the supervisor.
+pub(super) enum Event {
     Opened(usize, Published),
     Ended(usize, anyhow::Result<()>),
     Stop(String),
     Port(PortEvent),
+    Policy(Box<Wanted>),
 }
 
 /// Asks a supervisor to stop; on any thread, at any time, as often as one likes.
@@ -139,6 +151,12 @@ impl Supervisor {
         PortReporter(self.report.clone())
     }
 
+    /// What has it read its policy again, from this file.
+    #[must_use]
+    pub fn reloader(&self, file: PathBuf) -> Reloader {
+        Reloader::new(file, self.report.clone())
+    }
+
     /// Runs workers over `site` until somebody stops them or one fails, and tells `tell` meanwhile.
     /// A failure is in the summary.
     ///
@@ -150,17 +168,13 @@ impl Supervisor {
         site: &impl Site,
         tell: &mut dyn FnMut(Notice<'_>),
     ) -> anyhow::Result<Summary> {
-        let policy = &self.plan.policy;
-        let sources = Arc::new(SourceTable::new(policy.capacity(), None));
+        let capacity = self.plan.in_force.policy().capacity();
+        let sources = Arc::new(SourceTable::new(capacity, None));
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
             for index in 0..self.plan.workers {
-                let engine = Engine::new(Arc::clone(policy), Arc::clone(&sources))
+                let engine = Engine::following(&self.plan.in_force, Arc::clone(&sources))
                     .restricted_by(self.plan.restrictions.clone());
-                let engine = match &self.plan.observer {
-                    Some(observer) => engine.observing(Arc::clone(observer)),
-                    None => engine,
-                };
                 let report = self.report.clone();
                 let (plan, stop) = (&self.plan, &stop);
                 let body = move || employ(site, plan, index, engine, stop, &report);
@@ -172,8 +186,8 @@ impl Supervisor {
                     return Err(error).with_context(|| format!("worker {index}: no thread"));
                 }
             }
-            let mut crew = Crew::new(self, &stop);
-            crew.open(tell)?;
+            let mut crew = Crew::new(self, &stop, &sources);
+            crew.open(site, tell)?;
             site.ready()
                 .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
             let obtained = obtained(site, &self.plan);
@@ -230,6 +244,12 @@ fn message(payload: &(dyn Any + Send)) -> &str {
     text.unwrap_or("without a message")
 }
 
+/// Attempts that found no room since the start.
+fn found_full(workers: &Snapshot) -> u64 {
+    let of_reason = |reason| workers.verdicts.of_reason(reason);
+    of_reason(Reason::TableFull) + of_reason(Reason::TableFullForwarded)
+}
+
 /// The workers that run.
 struct Crew<'a> {
     plan: &'a Plan,
@@ -243,10 +263,13 @@ struct Crew<'a> {
     ports: [PortCounts; 2],
     lost: Vec<String>,
     stalls: Stalls,
+    reloads: u64,
+    sources: &'a SourceTable,
+    crowding: Crowding,
 }
 
 impl<'a> Crew<'a> {
-    fn new(supervisor: &'a Supervisor, stop: &'a AtomicBool) -> Self {
+    fn new(supervisor: &'a Supervisor, stop: &'a AtomicBool, sources: &'a SourceTable) -> Self {
         Self {
             plan: &supervisor.plan,
             events: &supervisor.events,
@@ -259,14 +282,17 @@ impl<'a> Crew<'a> {
             ports: Default::default(),
             lost: Vec::new(),
             stalls: Stalls::new(supervisor.plan.workers),
+            reloads: 0,
+            sources,
+            crowding: Crowding::default(),
         }
     }
 
     /// Waits until every worker has its ports. If one can't have them, the others end.
-    fn open(&mut self, tell: &mut dyn FnMut(Notice<'_>)) -> anyhow::Result<()> {
+    fn open(&mut self, site: &impl Site, tell: &mut dyn FnMut(Notice<'_>)) -> anyhow::Result<()> {
         while self.published.iter().any(Option::is_none) && self.at_work > 0 {
             let Ok(event) = self.events.recv() else { break };
-            self.handle(event, tell);
+            self.handle(event, site, tell);
         }
         if self.published.iter().any(Option::is_none)
             && let Some((index, error)) = self.failures.pop()
@@ -283,14 +309,14 @@ impl<'a> Crew<'a> {
             let due = last.at + self.plan.period;
             let left = due.saturating_duration_since(Instant::now());
             match self.events.recv_timeout(left) {
-                Ok(event) => self.handle(event, tell),
+                Ok(event) => self.handle(event, site, tell),
                 Err(RecvTimeoutError::Timeout) => {
                     let now = self.sample(site);
-                    tell(Notice::Rates(&Rates::between(
-                        &last,
-                        &now,
-                        &self.plan.policy,
-                    )));
+                    tell(Notice::Rates(&Rates::between(&last, &now)));
+                    let attempts = found_full(&now.workers);
+                    if let Some(attempts) = self.crowding.untold(now.at, attempts) {
+                        self.tell_full(attempts, tell);
+                    }
                     last = now;
                     self.look_at_queues(tell);
                 }
@@ -298,6 +324,20 @@ impl<'a> Crew<'a> {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
+        let attempts = found_full(&self.sample(site).workers);
+        if let Some(attempts) = self.crowding.rest(attempts) {
+            self.tell_full(attempts, tell);
+        }
+    }
+
+    fn tell_full(&self, attempts: u64, tell: &mut dyn FnMut(Notice<'_>)) {
+        let policy = self.plan.in_force.policy();
+        tell(Notice::TableFull(&TableFull {
+            capacity: policy.capacity(),
+            attempts,
+            sources: self.sources.turned_away(),
+            fallback: policy.full(),
+        }));
     }
 
     fn look_at_queues(&mut self, tell: &mut dyn FnMut(Notice<'_>)) {
@@ -309,7 +349,7 @@ impl<'a> Crew<'a> {
         }
     }
 
-    fn handle(&mut self, event: Event, tell: &mut dyn FnMut(Notice<'_>)) {
+    fn handle(&mut self, event: Event, site: &impl Site, tell: &mut dyn FnMut(Notice<'_>)) {
         match event {
             Event::Opened(index, published) => self.published[index] = Some(published),
             Event::Stop(why) => {
@@ -327,6 +367,14 @@ impl<'a> Crew<'a> {
                     self.lost.push(event.interface);
                 }
             }
+            Event::Policy(wanted) => {
+                let Wanted { policy, reply } = *wanted;
+                let outcome = policy.and_then(|policy| self.change_policy(policy, site));
+                self.reloads += u64::from(outcome.is_ok());
+                tell(Notice::Policy(&outcome));
+                // Whoever asked may have gone.
+                let _ = reply.send(outcome);
+            }
             Event::Ended(worker, ended) => {
                 self.at_work -= 1;
                 if let Err(error) = ended {
@@ -341,12 +389,34 @@ impl<'a> Crew<'a> {
         }
     }
 
+    /// Has every worker judge by another policy, from its next batch on.
+    fn change_policy(&self, next: Policy, site: &impl Site) -> Outcome {
+        let in_force = &self.plan.in_force;
+        let Successor {
+            policy,
+            observer,
+            changes,
+        } = succeed(&in_force.edition(), next)?;
+        let generation = site.renew(&policy);
+        let edition = Edition {
+            policy,
+            observer,
+            generation: generation.map_err(|error| vec![format!("{error:#}")])?,
+        };
+        match &self.plan.cases {
+            Some(cases) => cases.lock().adopt(in_force, edition),
+            None => in_force.replace(edition),
+        }
+        Ok(changes)
+    }
+
     fn sample(&self, site: &impl Site) -> Sample {
-        let mut workers = Snapshot::new(self.plan.policy.classes().len());
+        let classes = self.plan.in_force.policy().classes().len();
+        let mut workers = Snapshot::new(classes);
         for published in self.published.iter().flatten() {
             workers.merge(&published.read());
         }
-        for (reason, class, frames) in site.leased() {
+        for (reason, class, frames) in site.leased(classes) {
             let outbound = Direction::Outbound;
             workers.verdicts.add(reason, outbound, Some(class), frames);
         }
@@ -361,7 +431,8 @@ impl<'a> Crew<'a> {
         let sample = self.sample(site);
         let by_worker = self.published.iter().flatten().map(Published::read);
         Summary {
-            policy: Arc::clone(&self.plan.policy),
+            policy: self.plan.in_force.policy(),
+            reloads: self.reloads,
             asked: self.plan.asked.clone(),
             obtained,
             by_worker: by_worker.collect(),

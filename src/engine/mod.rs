@@ -9,6 +9,7 @@
 //! workers share, which is why [`Engine::process_in_turn`] can put parallel workers into one order.
 
 mod counters;
+mod edition;
 mod judge;
 mod lease;
 mod observe;
@@ -22,12 +23,14 @@ use ipnet::IpNet;
 
 pub use self::{
     counters::Counters,
+    edition::{Edition, InForce},
     lease::{Lease, Leasing},
     reason::{Effect, Reason},
     restrictions::Restrictions,
 };
 
 use self::{
+    edition::Followed,
     observe::Watched,
     restrictions::Pinned,
     stage::{Staged, Terms},
@@ -174,6 +177,7 @@ pub struct Engine {
     observer: Option<Arc<Observer>>,
     watched: Vec<Watched>,
     leasing: Option<Leasing>,
+    followed: Option<Followed>,
 }
 
 impl Engine {
@@ -196,6 +200,20 @@ impl Engine {
             observer: None,
             watched: Vec::new(),
             leasing: None,
+            followed: None,
+        }
+    }
+
+    /// An engine that judges by the edition in force, whichever that is, and charges to `sources`.
+    #[must_use]
+    pub fn following(in_force: &InForce, sources: Arc<SourceTable>) -> Self {
+        let followed = Followed::new(in_force);
+        let edition = followed.seen();
+        let engine = Self::new(Arc::clone(&edition.policy), sources);
+        Self {
+            observer: edition.observer.clone(),
+            followed: Some(followed),
+            ..engine
         }
     }
 
@@ -239,7 +257,7 @@ impl Engine {
         judgements.clear();
         self.staged.clear();
         self.watched.clear();
-        self.quarantine.renew();
+        self.renew();
         frames.iter().take(FRAMES_AHEAD).for_each(prefetch_headers);
         for (index, frame) in frames.iter().enumerate() {
             frames.get(index + FRAMES_AHEAD).map(prefetch_headers);

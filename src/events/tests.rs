@@ -79,6 +79,16 @@ fn every_event() -> Vec<Event> {
             time: moment(),
             capacity: 1_048_576,
             attempts: 17,
+            sources: 5,
+            forwarded: true,
+        },
+        Event::PolicyReloaded {
+            time: moment(),
+            changes: vec!["class home: new".to_owned()],
+        },
+        Event::PolicyRefused {
+            time: moment(),
+            mistakes: vec!["[ports] ring: …".to_owned()],
         },
         Event::LinkDown {
             time: moment(),

@@ -288,3 +288,37 @@ fn requests_and_answers_are_what_the_documentation_shows() {
     }
     assert_eq!(count, 5, "one of each");
 }
+
+#[test]
+fn another_policy_finds_whoever_is_quarantined_under_the_new_key_or_says_who_is_lost() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = policy(POLICY);
+    let mut casebook = Casebook::open(Arc::clone(&first), &keeping(&folder)).expect("a store");
+    let edition = |policy| Edition {
+        policy,
+        observer: None,
+        generation: 0,
+    };
+    let in_force = InForce::new(edition(first));
+    let request = Request::Add {
+        who: "ACME".to_owned(),
+        scope: Scope::Mail,
+        seconds: 3_600,
+        by: "anna".to_owned(),
+        why: "abuse".to_owned(),
+    };
+    let done = casebook.answer(&request, at(0));
+    assert!(matches!(done, Reply::Done { .. }), "{done:?}");
+    let moved = POLICY.replace("\"203.0.113.30/32\", ", "");
+    casebook.adopt(&in_force, edition(policy(&moved)));
+    let restrictions = casebook.restrictions();
+    assert_eq!((restrictions.len(), casebook.lost().len()), (1, 0));
+    let key = in_force.policy().key_of("ACME");
+    assert_eq!(key, Some("203.0.113.40/32".parse().expect("a prefix")));
+    assert_eq!(casebook.keyed(), [(key.expect("it is there"), Scope::Mail)]);
+    let gone = POLICY.replace("name = \"ACME\"", "name = \"Other\"");
+    casebook.adopt(&in_force, edition(policy(&gone)));
+    assert_eq!((restrictions.len(), casebook.lost().len()), (0, 1));
+    casebook.adopt(&in_force, edition(policy(POLICY)));
+    assert_eq!((restrictions.len(), casebook.lost().len()), (1, 0));
+}
