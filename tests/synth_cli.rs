@@ -173,6 +173,24 @@ fn a_name_without_a_format_is_refused_with_the_formats_there_are() {
 }
 
 #[test]
+fn a_providers_day_comes_with_a_policy_and_with_who_is_a_zombie() {
+    let directory = tempdir().unwrap();
+    let options = "synth day.pcap.zst --profile isp --subscribers 1000 --duration 1h --zombies 10 \
+                   --policy-out isp.toml --truth-out truth.csv";
+    runs(&directory, &options.split_whitespace().collect::<Vec<_>>());
+    runs(&directory, &["check", "isp.toml"]);
+    let truth = String::from_utf8(read(&directory, "truth.csv")).unwrap();
+    let mut lines = truth.lines();
+    assert_eq!(lines.next(), Some("subscriber,kind,zombie,began,failing"));
+    let zombies: Vec<_> = lines.filter(|line| line.contains(",true,")).collect();
+    assert_eq!(zombies.len(), 10, "{truth}");
+    let slow = zombies
+        .iter()
+        .filter(|line| line.contains(",slow,true,2026-01-02T00:"));
+    assert_eq!(slow.count(), 2, "{truth}");
+}
+
+#[test]
 fn options_that_make_no_sense_together_are_refused_with_what_to_do() {
     let directory = tempdir().unwrap();
     for (arguments, message) in [
@@ -191,6 +209,11 @@ fn options_that_make_no_sense_together_are_refused_with_what_to_do() {
         (&["--profile", "syn", "--subscribers", "0"], "1 to 16777216"),
         (&["--subscribers", "5000000"], "the pools hold 4194288"),
         (&["--businesses", "251"], "their pool holds 250"),
+        (&["--truth-out", "t.csv"], "only --profile isp"),
+        (
+            &["--profile", "isp", "--subscribers", "9", "--zombies", "10"],
+            "there are 9 subscribers",
+        ),
         (&["--duration", "10"], "like 500ms, 90s, 10m, 1h or 7d"),
         (&["--uplink", "x.pcap"], "is given for two outputs"),
         (

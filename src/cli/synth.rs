@@ -10,13 +10,16 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
 
 use super::parse_duration;
 use crate::{
     engine::{Direction, Nanos},
     io::capture::{CaptureError, PcapWriter, Precision, Record, Writer},
+    replay::source_text,
     synth::{
         START, Sent, Settings, Traffic, Zombies,
+        isp::{self, Day, Truth},
         network::{BUSINESSES_MAX, Encapsulation, SUBSCRIBERS_MAX},
         profile::{self, Mixed, Syn},
     },
@@ -42,6 +45,9 @@ Examples:
   The same network with another seed, one capture for each port:
     lychgate synth access.pcap --uplink uplink.pcap --seed 7
 
+  A day of a provider with 100,000 subscribers, 1,000 of them zombies, and who they are:
+    lychgate synth day.pcapng.zst --profile isp --policy-out isp.toml --truth-out truth.csv
+
   What the benches judge, ten million frames of it:
     lychgate synth mixed.pcap --profile mixed --frames 10000000 --policy-out mixed.toml";
 
@@ -66,6 +72,11 @@ pub struct SynthArgs {
     #[arg(long, value_name = "FILE")]
     policy_out: Option<PathBuf>,
 
+    /// Also write who is a zombie of which kind since when, and who else looks like one (CSV; only
+    /// with --profile isp)
+    #[arg(long, value_name = "FILE")]
+    truth_out: Option<PathBuf>,
+
     /// What the network goes through
     #[arg(long, value_enum, default_value_t)]
     profile: Profile,
@@ -78,7 +89,7 @@ pub struct SynthArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
 
-    /// How long: a number with ms, s, m, h or d [default: 1m]
+    /// How long: a number with ms, s, m, h or d `[default: 1m; with isp 24h]`
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     duration: Option<Duration>,
 
@@ -86,17 +97,20 @@ pub struct SynthArgs {
     #[arg(long, value_name = "COUNT")]
     frames: Option<u64>,
 
-    /// Ordinary subscribers [default: 200]; with syn, sources [default: 1000000]
+    /// Ordinary subscribers `[default: 200]`; with isp, all subscribers `[default: 100000]`; with
+    /// syn, sources `[default: 1000000]`
     #[arg(long, value_name = "COUNT")]
     subscribers: Option<u32>,
 
-    /// Businesses with a mail server of their own (class mta)
-    #[arg(long, value_name = "COUNT", default_value_t = 3)]
-    businesses: u32,
+    /// Businesses with a mail server of their own (class mta) `[default: 3; with isp one for 500
+    /// subscribers]`
+    #[arg(long, value_name = "COUNT")]
+    businesses: Option<u32>,
 
-    /// Zombies; in the village, they are of four kinds in turn
-    #[arg(long, value_name = "COUNT", default_value_t = 4)]
-    zombies: u32,
+    /// Zombies, in the village of four kinds in turn, with isp of five `[default: 4; with isp one in
+    /// a hundred subscribers]`
+    #[arg(long, value_name = "COUNT")]
+    zombies: Option<u32>,
 }
 
 /// What a synthetic network goes through.
@@ -113,6 +127,9 @@ enum Profile {
     Rotate,
     /// Zombies that use addresses of strangers and neighbours
     Spoof,
+    /// A day of a provider: zombies of five kinds among households, mail servers and newsletters;
+    /// handshakes only
+    Isp,
     /// The benches' mixture: 5 % attempts from 100,000 sources in an IMIX
     Mixed,
     /// The benches' flood: nothing but attempts
@@ -128,6 +145,7 @@ pub fn run(args: SynthArgs) -> Result<ExitCode> {
         Some(&args.output),
         args.uplink.as_ref(),
         args.policy_out.as_ref(),
+        args.truth_out.as_ref(),
     ];
     let outputs: Vec<_> = outputs.into_iter().flatten().collect();
     for (index, output) in outputs.iter().enumerate() {
@@ -138,8 +156,13 @@ pub fn run(args: SynthArgs) -> Result<ExitCode> {
             output.display()
         );
     }
+    ensure!(
+        args.truth_out.is_none() || args.profile == Profile::Isp,
+        "--truth-out: only --profile isp has it to tell; leave --truth-out out"
+    );
     match args.profile {
         Profile::Mixed | Profile::Syn => run_profile(&args)?,
+        Profile::Isp => run_isp(&args)?,
         _ => run_network(&args)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -148,20 +171,61 @@ pub fn run(args: SynthArgs) -> Result<ExitCode> {
 fn run_network(args: &SynthArgs) -> Result<()> {
     let settings = settings(args)?;
     let traffic = Traffic::new(&settings);
+    let policy = traffic.network().policy();
+    write_traffic(args, traffic, &policy, (settings.start, settings.duration))
+}
+
+fn run_isp(args: &SynthArgs) -> Result<()> {
+    let settings = isp_settings(args)?;
+    let day = Day::new(&settings);
+    if let Some(path) = &args.truth_out {
+        write_truth(path, day.truth()).with_context(|| {
+            let path = path.display();
+            format!("{path}: cannot be written; check the directory and its rights")
+        })?;
+    }
+    let policy = day.policy();
+    write_traffic(args, day, &policy, (isp::MIDNIGHT, settings.duration))
+}
+
+/// Writes a network's frames, and the policy that fits.
+fn write_traffic(
+    args: &SynthArgs,
+    traffic: impl Iterator<Item = Sent>,
+    policy: &str,
+    (start, duration): (Nanos, Duration),
+) -> Result<()> {
     let mut outputs = Outputs::create(args)?;
-    write_policy(args, &traffic.network().policy())?;
+    write_policy(args, policy)?;
     let bar = progress_bar(
-        settings.duration.as_millis() as u64,
+        duration.as_millis() as u64,
         "{elapsed_precise} {wide_bar} {percent} %",
     );
     for (number, sent) in (0..args.frames.unwrap_or(u64::MAX)).zip(traffic) {
         if number % PROGRESS_STEP == 0 {
-            bar.set_position((sent.time - settings.start) / 1_000_000);
+            bar.set_position((sent.time - start) / 1_000_000);
         }
         outputs.write(&sent)?;
     }
     bar.finish_and_clear();
     outputs.finish()
+}
+
+fn write_truth(path: &Path, truth: &[Truth]) -> Result<()> {
+    let mut table = csv::Writer::from_path(path)?;
+    table.write_record(["subscriber", "kind", "zombie", "began", "failing"])?;
+    for truth in truth {
+        let began = Timestamp::from_nanosecond(truth.began.into())?;
+        table.write_record([
+            source_text(truth.key),
+            truth.kind.to_owned(),
+            truth.is_zombie.to_string(),
+            format!("{began:.3}"),
+            format!("{:.2}", f64::from(truth.failing) / 100.0),
+        ])?;
+    }
+    table.flush()?;
+    Ok(())
 }
 
 fn run_profile(args: &SynthArgs) -> Result<()> {
@@ -226,18 +290,10 @@ fn run_profile(args: &SynthArgs) -> Result<()> {
 fn settings(args: &SynthArgs) -> Result<Settings> {
     let (subscribers, businesses, count) = (
         args.subscribers.unwrap_or(200),
-        args.businesses,
-        args.zombies,
+        args.businesses.unwrap_or(3),
+        args.zombies.unwrap_or(4),
     );
-    let total = u64::from(subscribers) + u64::from(count);
-    ensure!(
-        total <= u64::from(SUBSCRIBERS_MAX),
-        "{total} subscribers and zombies: the pools hold {SUBSCRIBERS_MAX}; ask for fewer"
-    );
-    ensure!(
-        businesses <= BUSINESSES_MAX,
-        "--businesses {businesses}: their pool holds {BUSINESSES_MAX}; ask for fewer"
-    );
+    check_pools(u64::from(subscribers) + u64::from(count), businesses)?;
     let of = |kind, turn: u32| match args.profile {
         Profile::Village => count / 4 + u32::from(turn < count % 4),
         profile if profile == kind => count,
@@ -258,6 +314,40 @@ fn settings(args: &SynthArgs) -> Result<Settings> {
         zombies,
         encapsulation: args.encapsulation,
     })
+}
+
+/// The options as a provider's day.
+fn isp_settings(args: &SynthArgs) -> Result<isp::Settings> {
+    let subscribers = args.subscribers.unwrap_or(100_000);
+    let businesses = args
+        .businesses
+        .unwrap_or((subscribers / 500).min(BUSINESSES_MAX));
+    let zombies = args.zombies.unwrap_or(subscribers / 100);
+    check_pools(subscribers.into(), businesses)?;
+    ensure!(
+        zombies <= subscribers,
+        "--zombies {zombies}: there are {subscribers} subscribers, zombies among them"
+    );
+    Ok(isp::Settings {
+        seed: args.seed,
+        duration: args.duration.unwrap_or(Duration::from_secs(86_400)),
+        subscribers,
+        businesses,
+        zombies,
+        encapsulation: args.encapsulation,
+    })
+}
+
+fn check_pools(total: u64, businesses: u32) -> Result<()> {
+    ensure!(
+        total <= u64::from(SUBSCRIBERS_MAX),
+        "{total} subscribers and zombies: the pools hold {SUBSCRIBERS_MAX}; ask for fewer"
+    );
+    ensure!(
+        businesses <= BUSINESSES_MAX,
+        "--businesses {businesses}: their pool holds {BUSINESSES_MAX}; ask for fewer"
+    );
+    Ok(())
 }
 
 fn write_policy(args: &SynthArgs, text: &str) -> Result<()> {

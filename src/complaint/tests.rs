@@ -381,6 +381,20 @@ fn who_cannot_be_a_reporter_is_refused() {
     }
 }
 
+/// Found by the damaged reports below: the parser lost the multipart around the nested message.
+#[test]
+fn a_nested_message_that_outlives_its_multipart_is_read_past() {
+    let whole = arf(FIELDS);
+    let nested = whole
+        .find("\r\n\r\nFrom: <spammer")
+        .expect("a nested message");
+    let tail = &whole[whole
+        .rfind("-part\r\nContent-Type: message/rfc822")
+        .expect("its part")..];
+    let octets = format!("{}\r\n {}{tail}", &whole[..nested], &whole[nested + 2..]);
+    assert_eq!(only(octets.as_bytes()).form, Form::Arf);
+}
+
 /// A report with some octets of it changed, cut or doubled.
 fn damaged() -> impl Strategy<Value = Vec<u8>> {
     let whole = prop_oneof![

@@ -1,23 +1,21 @@
 //! What a user, a business, a zombie, a switch does next.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
-use rand::{Rng, RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use rand::{Rng, RngExt};
 
 use super::{
     Sent,
     conversation::{Call, Outcome, Turn},
+    host::{Host, MILLISECOND, SECOND},
     network::{Customer, Network, RELAYS, RESOLVERS},
     packet::Packet,
+    timeline::Acts,
 };
 use crate::{
     engine::{Direction, Nanos},
     wire::{SMTP, SUBMISSION, SUBMISSIONS},
 };
-
-const MILLISECOND: Nanos = 1_000_000;
-const SECOND: Nanos = 1000 * MILLISECOND;
 
 /// What an actor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,55 +34,50 @@ pub enum Kind {
 pub struct Actor {
     kind: Kind,
     index: u32,
-    random: ChaCha8Rng,
+    host: Host,
     /// Attempts left in a burst.
     left: u32,
-    /// The last port that was called from.
-    port: u16,
 }
 
 impl Actor {
     /// The actor of this kind and number.
     pub fn new(kind: Kind, index: u32, seed: u64) -> Self {
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        random.set_stream(u64::from(kind as u8) << 32 | u64::from(index));
-        let port = random.random_range(32_768..61_000);
+        let stream = u64::from(kind as u8) << 32 | u64::from(index);
         Self {
             kind,
             index,
-            random,
+            host: Host::new(seed, stream),
             left: 0,
-            port,
         }
     }
+}
 
-    /// How long after the beginning it first does something.
-    pub fn first_act(&mut self) -> Nanos {
+impl Acts for Actor {
+    fn first_act(&mut self) -> Nanos {
         let within = match self.kind {
             Kind::User => 20 * SECOND,
             Kind::Slow => 60 * SECOND,
             Kind::Burst => 10 * SECOND,
             Kind::Business | Kind::Rotating | Kind::Spoofing | Kind::Switch => 2 * SECOND,
         };
-        self.random.random_range(0..within)
+        self.host.random.random_range(0..within)
     }
 
-    /// Does one thing and says how long it pauses then.
-    pub fn act(&mut self, now: Nanos, network: &Network, out: &mut Vec<Sent>) -> Nanos {
+    fn act(&mut self, now: Nanos, network: &Network, out: &mut Vec<Sent>) -> Nanos {
         match self.kind {
             Kind::User => {
                 self.live(now, network, out);
-                self.pause(15 * SECOND)
+                self.host.pause(15 * SECOND)
             }
             Kind::Business => {
                 self.trade(now, network, out);
-                self.pause(2 * SECOND)
+                self.host.pause(2 * SECOND)
             }
             Kind::Burst => {
                 self.spam(now, network, 40, out);
                 self.left = self.left.checked_sub(1).unwrap_or(300);
                 let resting = self.left == 0;
-                self.pause(if resting {
+                self.host.pause(if resting {
                     120 * SECOND
                 } else {
                     40 * MILLISECOND
@@ -92,18 +85,18 @@ impl Actor {
             }
             Kind::Slow => {
                 self.spam(now, network, 80, out);
-                50 * SECOND + self.random.random_range(0..20 * SECOND)
+                50 * SECOND + self.host.random.random_range(0..20 * SECOND)
             }
             Kind::Rotating => {
                 self.spam_rotating(now, network, out);
-                self.pause(600 * MILLISECOND)
+                self.host.pause(600 * MILLISECOND)
             }
             Kind::Spoofing => {
                 self.spam_spoofed(now, network, out);
-                self.pause(300 * MILLISECOND)
+                self.host.pause(300 * MILLISECOND)
             }
             Kind::Switch => {
-                let frame = if self.random.random_ratio(1, 15) {
+                let frame = if self.host.random.random_ratio(1, 15) {
                     Packet::ethernet().lldp()
                 } else {
                     Packet::ethernet().stp()
@@ -118,12 +111,14 @@ impl Actor {
             }
         }
     }
+}
 
+impl Actor {
     /// A user browses, resolves, pings, asks for neighbours and, now and then, mails.
     fn live(&mut self, now: Nanos, network: &Network, out: &mut Vec<Sent>) {
-        let ipv6 = self.random.random_ratio(2, 5);
-        let (dice, octets) = (self.random.random_range(0..100), self.size());
-        let server = self.server(ipv6);
+        let ipv6 = self.host.random.random_ratio(2, 5);
+        let (dice, octets) = (self.host.random.random_range(0..100), self.size());
+        let server = self.host.server(ipv6);
         match dice {
             0..35 => {
                 self.call(network, (RESOLVERS[usize::from(ipv6)], 53))
@@ -139,7 +134,7 @@ impl Actor {
             }
             35..65 => self.call(network, (server, 443)).quic(now, octets, out),
             65..75 => {
-                let answer = self.random.random_ratio(9, 10).then_some(140);
+                let answer = self.host.random.random_ratio(9, 10).then_some(140);
                 self.call(network, (RESOLVERS[usize::from(ipv6)], 53))
                     .udp(now, 40, answer, out);
             }
@@ -164,12 +159,12 @@ impl Actor {
     /// A mail through the relay, mostly; some programs still deliver directly.
     fn mail(&mut self, now: Nanos, network: &Network, ipv6: bool, out: &mut Vec<Sent>) {
         let relay = RELAYS[usize::from(ipv6)];
-        let remote = match self.random.random_range(0..20) {
+        let remote = match self.host.random.random_range(0..20) {
             0..11 => (relay, SUBMISSION),
             11..16 => (relay, SUBMISSIONS),
             16..18 => (relay, SMTP),
-            18 => (self.server(ipv6), SUBMISSION),
-            _ => (self.server(ipv6), SMTP),
+            18 => (self.host.server(ipv6), SUBMISSION),
+            _ => (self.host.server(ipv6), SMTP),
         };
         let turns = self.message();
         self.call(network, remote)
@@ -198,11 +193,11 @@ impl Actor {
 
     /// A business delivers its customers' mail and receives others'.
     fn trade(&mut self, now: Nanos, network: &Network, out: &mut Vec<Sent>) {
-        let server = self.server(false);
+        let server = self.host.server(false);
         let turns = self.message();
-        let outcome = self.outcome(10);
+        let outcome = self.host.outcome(10);
         let call = self.call(network, (server, SMTP));
-        if self.random.random_ratio(3, 10) {
+        if self.host.random.random_ratio(3, 10) {
             let (local, remote) = ((call.local.0, SMTP), (server, call.local.1));
             let delivery = Call {
                 local,
@@ -218,16 +213,17 @@ impl Actor {
 
     /// A zombie tries the next address on its list; most servers refuse what it says.
     fn spam(&mut self, now: Nanos, network: &Network, failing: u32, out: &mut Vec<Sent>) {
-        let server = self.server(false);
-        let outcome = self.outcome(failing);
+        let server = self.host.server(false);
+        let outcome = self.host.outcome(failing);
         self.call(network, (server, SMTP))
             .tcp(now, outcome, &Self::REJECTED, out);
     }
 
     fn spam_rotating(&mut self, now: Nanos, network: &Network, out: &mut Vec<Sent>) {
-        let server = self.server(true);
-        let outcome = self.outcome(50);
-        let suffix = u128::from(self.random.next_u64()) << 64 | u128::from(self.random.next_u64());
+        let server = self.host.server(true);
+        let outcome = self.host.outcome(50);
+        let suffix =
+            u128::from(self.host.random.next_u64()) << 64 | u128::from(self.host.random.next_u64());
         let mut call = self.call(network, (server, SMTP));
         call.local.0 = network.address_in_prefix(self.index, suffix);
         call.tcp(now, outcome, &Self::REJECTED, out);
@@ -235,13 +231,13 @@ impl Actor {
 
     /// A spoofer sends SYNs as somebody else: what answers come go elsewhere.
     fn spam_spoofed(&mut self, now: Nanos, network: &Network, out: &mut Vec<Sent>) {
-        let server = self.server(false);
-        let neighbour = Customer::Resident(self.random.random_range(0..network.residents()));
-        let pretended = if self.random.random_ratio(1, 4) {
+        let server = self.host.server(false);
+        let neighbour = Customer::Resident(self.host.random.random_range(0..network.residents()));
+        let pretended = if self.host.random.random_ratio(1, 4) {
             network.address(neighbour, false)
         } else {
             IpAddr::V4(Ipv4Addr::from_bits(
-                0x0a00_0000 | self.random.random_range(1..1 << 24),
+                0x0a00_0000 | self.host.random.random_range(1..1 << 24),
             ))
         };
         let mut call = self.call(network, (server, SMTP));
@@ -290,57 +286,12 @@ impl Actor {
 
     /// A call from the actor's own address and its next port.
     fn call<'a>(&mut self, network: &'a Network, remote: (IpAddr, u16)) -> Call<'a> {
-        self.port = if self.port >= 60_999 {
-            32_768
-        } else {
-            self.port + 1
-        };
-        let customer = self.customer();
-        let own = network.address(customer, remote.0.is_ipv6());
-        Call {
-            network,
-            customer,
-            local: (own, self.port),
-            remote,
-            inbound: false,
-            round_trip: self.random.random_range(8 * MILLISECOND..120 * MILLISECOND),
-            sequence: self.random.next_u32(),
-        }
-    }
-
-    /// Some server on the internet.
-    fn server(&mut self, ipv6: bool) -> IpAddr {
-        let host = self.random.next_u32();
-        if ipv6 {
-            IpAddr::V6(Ipv6Addr::from_bits(
-                0x2001_0002_u128 << 96 | u128::from(host),
-            ))
-        } else {
-            IpAddr::V4(Ipv4Addr::from_bits(0xc612_0000 | host & 0x1_ffff))
-        }
-    }
-
-    /// Of a hundred attempts, `failing` fail: most are silent, some refused, some unreachable.
-    fn outcome(&mut self, failing: u32) -> Outcome {
-        if self.random.random_range(0..100) >= failing {
-            return Outcome::Established;
-        }
-        match self.random.random_range(0..10) {
-            0..7 => Outcome::Silent,
-            7..9 => Outcome::Refused,
-            _ => Outcome::Unreachable,
-        }
+        self.host.call(network, self.customer(), remote)
     }
 
     /// Octets of a page or a message: small ones are common, large ones make up the volume.
     fn size(&mut self) -> usize {
-        let scale = self.random.random_range(9..16);
-        self.random.random_range(1 << scale >> 1..1 << scale)
-    }
-
-    /// Exponentially distributed around a mean: arrivals without memory.
-    fn pause(&mut self, mean: Nanos) -> Nanos {
-        let share: f64 = self.random.random_range(f64::EPSILON..1.0);
-        (-share.ln() * mean as f64) as Nanos + 1
+        let scale = self.host.random.random_range(9..16);
+        self.host.random.random_range(1 << scale >> 1..1 << scale)
     }
 }

@@ -67,6 +67,24 @@ pub struct Call<'a> {
 impl Call<'_> {
     /// A whole TCP connection from `now` on.
     pub fn tcp(&self, now: Nanos, outcome: Outcome, turns: &[Turn], out: &mut Vec<Sent>) {
+        if let Some(open) = self.attempt(now, outcome, out) {
+            self.talk(open, turns, out);
+        }
+    }
+
+    /// As [`Self::tcp`], but nothing after the handshake.
+    pub fn handshake(&self, now: Nanos, outcome: Outcome, out: &mut Vec<Sent>) {
+        if let Some(open) = self.attempt(now, outcome, out) {
+            let completed = self
+                .segment(true)
+                .sequence(self.sequence.wrapping_add(1))
+                .acknowledgement((!self.sequence).wrapping_add(1));
+            self.send(open, true, &completed.flags(TcpFlags::ACK), out);
+        }
+    }
+
+    /// The SYN and what comes of it; when the caller completes the handshake, if it can.
+    fn attempt(&self, now: Nanos, outcome: Outcome, out: &mut Vec<Sent>) -> Option<Nanos> {
         let syn = self
             .segment(true)
             .flags(TcpFlags::SYN)
@@ -85,7 +103,7 @@ impl Call<'_> {
                     .options(&SYN_OPTIONS)
                     .sequence(!self.sequence);
                 self.send(answered, false, &packet, out);
-                self.talk(answered + self.far(false), turns, out);
+                return Some(answered + self.far(false));
             }
             Outcome::Refused => {
                 let packet = answer.flags(TcpFlags::RST | TcpFlags::ACK).sequence(0);
@@ -112,6 +130,7 @@ impl Call<'_> {
                 self.send(answered, false, &quoted.sequence(self.sequence), out);
             }
         }
+        None
     }
 
     /// The caller's ACK, the turns and the end of an established connection.

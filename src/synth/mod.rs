@@ -14,23 +14,26 @@
 //! | `packet` | what octets does a stack of layers have? |
 //! | `network` | who has which address, behind which encapsulation, under which policy? |
 //! | `conversation` | which frames, and when, make a TCP connection, a query, a ping? |
+//! | `host` | what does a machine call from, and whom? |
+//! | `timeline` | who acts when, and in which order do frames pass? |
 //! | `actor` | what does a user, a server, a zombie do next? |
+//! | `isp` | a day of a whole provider, and who in it is a zombie |
 //! | `profile` | what do the benches judge? |
 
 mod actor;
 mod conversation;
+mod host;
+pub mod isp;
 pub mod network;
 pub mod packet;
 pub mod profile;
+mod timeline;
 
-use std::{
-    cmp::{Ordering, Reverse},
-    collections::BinaryHeap,
-    time::Duration,
-};
+use std::time::Duration;
 
 use actor::{Actor, Kind};
 use network::{Encapsulation, Network};
+use timeline::Timeline;
 
 use crate::engine::{Direction, Nanos};
 
@@ -82,15 +85,7 @@ pub struct Sent {
 
 /// The frames of a network, in time order.
 #[derive(Debug)]
-pub struct Traffic {
-    network: Network,
-    actors: Vec<Actor>,
-    queue: BinaryHeap<Reverse<Entry>>,
-    /// What an actor has just sent; empty between acts.
-    outbox: Vec<Sent>,
-    entries: u64,
-    end: Nanos,
-}
+pub struct Traffic(Timeline<Actor>);
 
 impl Traffic {
     /// The traffic of a network from its beginning.
@@ -104,59 +99,26 @@ impl Traffic {
             (Kind::Rotating, zombies.rotating),
             (Kind::Spoofing, zombies.spoofing),
         ];
-        let residents = kinds
+        let residents = kinds.iter().map(|(_, count)| count).sum();
+        let network = Network::new(settings.encapsulation, residents);
+        let kinds = kinds
             .into_iter()
             .flat_map(|(kind, count)| (0..count).map(move |_| kind));
         let businesses = (0..settings.businesses).map(|index| (Kind::Business, index));
-        let actors: Vec<_> = (0..)
-            .zip(residents)
+        let actors = (0..)
+            .zip(kinds)
             .map(|(index, kind)| (kind, index))
             .chain(businesses)
             .chain([(Kind::Switch, 0)])
-            .map(|(kind, index)| Actor::new(kind, index, settings.seed))
-            .collect();
-        let residents = actors.len() as u32 - settings.businesses - 1;
-        let mut traffic = Self {
-            network: Network::new(settings.encapsulation, residents),
-            actors: Vec::new(),
-            queue: BinaryHeap::new(),
-            outbox: Vec::new(),
-            entries: 0,
-            end: settings.start + settings.duration.as_nanos() as Nanos,
-        };
-        for (index, mut actor) in actors.into_iter().enumerate() {
-            let first = settings.start + actor.first_act();
-            traffic.enqueue(first, Item::Act(index));
-            traffic.actors.push(actor);
-        }
-        traffic
+            .map(|(kind, index)| Actor::new(kind, index, settings.seed));
+        let end = settings.start + settings.duration.as_nanos() as Nanos;
+        Self(Timeline::new(network, actors, settings.start..end))
     }
 
     /// The network that carries it.
     #[must_use]
     pub const fn network(&self) -> &Network {
-        &self.network
-    }
-
-    fn enqueue(&mut self, time: Nanos, item: Item) {
-        if time < self.end {
-            self.queue.push(Reverse(Entry {
-                time,
-                order: self.entries,
-                item,
-            }));
-            self.entries += 1;
-        }
-    }
-
-    fn act(&mut self, now: Nanos, index: usize) {
-        let mut outbox = std::mem::take(&mut self.outbox);
-        let pause = self.actors[index].act(now, &self.network, &mut outbox);
-        for sent in outbox.drain(..) {
-            self.enqueue(sent.time, Item::Frame(sent.direction, sent.bytes));
-        }
-        self.outbox = outbox;
-        self.enqueue(now + pause, Item::Act(index));
+        self.0.network()
     }
 }
 
@@ -164,55 +126,9 @@ impl Iterator for Traffic {
     type Item = Sent;
 
     fn next(&mut self) -> Option<Sent> {
-        loop {
-            let Reverse(Entry { time, item, .. }) = self.queue.pop()?;
-            match item {
-                Item::Frame(direction, bytes) => {
-                    return Some(Sent {
-                        time,
-                        direction,
-                        bytes,
-                    });
-                }
-                Item::Act(index) => self.act(time, index),
-            }
-        }
+        self.0.next()
     }
 }
-
-#[derive(Debug)]
-enum Item {
-    Frame(Direction, Vec<u8>),
-    Act(usize),
-}
-
-/// Ordered by time, then by when it was put in.
-#[derive(Debug)]
-struct Entry {
-    time: Nanos,
-    order: u64,
-    item: Item,
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.time, self.order).cmp(&(other.time, other.order))
-    }
-}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Entry {}
 
 #[cfg(test)]
 mod tests;

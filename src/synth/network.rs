@@ -165,9 +165,21 @@ impl Network {
         )
     }
 
+    /// Whether a customer's accounting key is an IPv6 prefix whatever it sends: in a softwire.
+    #[must_use]
+    pub const fn is_keyed_by_prefix(&self, customer: Customer) -> bool {
+        let softwire = matches!(self.encapsulation, Encapsulation::DsLite);
+        softwire && matches!(customer, Customer::Resident(_))
+    }
+
     /// A policy that fits: ten direct attempts in ten seconds, mail servers unlimited.
     #[must_use]
     pub fn policy(&self) -> String {
+        self.policy_with("", "")
+    }
+
+    /// The same with tables behind those of the classes `residential` and `mta`.
+    pub(super) fn policy_with(&self, residential: &str, mta: &str) -> String {
         let softwires = match self.encapsulation {
             Encapsulation::DsLite => format!("[softwires]\nconcentrators = [\"{AFTR}\"]\n\n"),
             _ => String::new(),
@@ -189,10 +201,10 @@ limit = {{ connections = 60, window = "1m" }}
 smtp = {{ limit = {{ connections = 10, window = "10s" }} }}
 submission = "allow"
 excess = "drop"
-
+{residential}
 [class.mta]
 smtp = "allow"
-
+{mta}
 [[pool]]
 prefix = "100.64.0.0/10"
 {vlans}class = "residential"
