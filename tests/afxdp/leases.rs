@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, thread, time::Duration};
 
+use ipnet::IpNet;
 use lychgate::{
     engine::{Action, Direction, Engine, Frame, Judgements, Lease, Leasing, Reason, Verdict},
     io::{
@@ -412,7 +413,7 @@ fn no_lease_outlives_its_policy_or_its_worker() {
     // Another policy knows other relays, and leases of its generation go by those.
     pair(|pair| {
         until_leased(pair, "192.0.2.1");
-        let other: [IpNet; 1] = ["198.51.100.0/24".parse().unwrap()];
+        let other: [IpNet; 1] = ["203.0.113.128/25".parse().unwrap()];
         let generation = pair.steering.void_leases(&other).unwrap();
         let lease = |generation| io::Lease {
             source: "192.0.2.1".parse().unwrap(),
@@ -432,7 +433,7 @@ fn no_lease_outlives_its_policy_or_its_worker() {
         pair.leases.put(&[lease(generation)]);
         assert_eq!(fate(pair, "203.0.113.1", 2), Fate::Leased);
         assert_eq!(
-            fate(pair, "198.51.100.25", 3),
+            fate(pair, "203.0.113.200", 3),
             Fate::BypassNoSocket,
             "a relay now"
         );
