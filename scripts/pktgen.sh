@@ -18,7 +18,8 @@
 # pktgen makes UDP only, so attempts come from `lychgate blast`, through a packet socket. Prints a
 # line a step: offered, delivered, lost; then the highest rate within the loss. Counters are the
 # interfaces' own. Cleans up, also when it is interrupted. Needs root and pktgen
-# (CONFIG_NET_PKTGEN: the module is in Debian's and Ubuntu's kernels).
+# (CONFIG_NET_PKTGEN: the module is in Debian's and Ubuntu's kernels). On a machine without Rust, let
+# LYCHGATE name a binary that was built elsewhere. scripts/lab.sh runs this script in its guests.
 source "$(dirname "$0")/common.sh"
 
 usage() { sed -n '2,/^source/{/^#/s/^# \{0,1\}//p}' "$0" >&2; die "$1"; }
@@ -45,7 +46,7 @@ out=${ends[0]} in=${ends[1]}
 [ "$size" -ge 60 ] && [ "$size" -le 1514 ] || usage "--size is 60 to 1514"
 [ "$(id -u)" = 0 ] || die "pktgen needs root"
 install ip iproute2
-install python3 python3
+install awk mawk
 for end in "$out" "$in"; do
     ip link show dev "$end" >/dev/null 2>&1 || die "there is no interface $end"
     if ip route show default dev "$end" | grep -q . || ip -6 route show default dev "$end" | grep -q .; then
@@ -72,10 +73,13 @@ clean_up() {
 trap 'code=$?; clean_up; exit $code' EXIT
 trap 'exit 130' INT TERM
 
-need_rust
-need_xdp
-say "Building Lychgate"
-cargo build --release
+lychgate=${LYCHGATE:-target/release/lychgate}
+if [ -z "${LYCHGATE:-}" ]; then
+    need_rust
+    need_xdp
+    say "Building Lychgate"
+    cargo build --release
+fi
 ip link set "$in" promisc on
 
 # tell FILE COMMAND: pktgen says in the file itself whether it understood.
@@ -117,7 +121,7 @@ step() {
     sent_before=$(sent "$out") received_before=$(received "$in")
     jobs=()
     if [ "$syn" != 0 ]; then
-        target/release/lychgate blast --interface "$out" --profile syn --rate "$syn" \
+        "$lychgate" blast --interface "$out" --profile syn --rate "$syn" \
             --time "${seconds}s" --quiet >/dev/null &
         jobs+=($!)
     fi
@@ -134,11 +138,11 @@ step() {
     while [ "$now" != "$before" ]; do before=$now; sleep 0.2; now=$(received "$in"); done
     offered=$((($(sent "$out") - sent_before) / seconds))
     delivered=$(((now - received_before) / seconds))
-    share=$(python3 -c "print(f'{max(0.0, 100 * (1 - $delivered / max($offered, 1))):.3f}')")
+    share=$(awk "BEGIN { lost = $offered > $delivered ? $offered - $delivered : 0; printf \"%.3f\", 100 * lost / ($offered + !$offered) }")
     printf '%14s %14s %10s %%\n' "$offered" "$delivered" "$share"
 }
 
-within() { python3 -c "import sys; sys.exit(not $share <= $loss)"; }
+within() { awk "BEGIN { exit !($share <= $loss) }"; }
 
 prepare
 say "Frames/s, $threads threads, UDP of $size octets beside $syn attempts/s, ${seconds} s a step"

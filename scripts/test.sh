@@ -49,6 +49,8 @@ say "Benches run"
 cargo bench --bench judge -- --frames 20000 --rounds 1
 cargo bench --bench capture -- --frames 20000 --rounds 1
 
+scripts/notice.sh
+
 say "The demo"
 scripts/demo.sh
 

@@ -20,6 +20,7 @@
 //! | [`io`] | where do frames come from, where do they go? |
 //! | [`worker`] | how does one thread carry frames from port to port, judged? |
 //! | [`control`] | who starts, watches and stops the workers? |
+//! | [`notice`] | what does a quarantined customer read? |
 //! | [`synth`] | what would such a network's traffic look like? |
 //! | [`load`] | what does a box make of frames, and how fast? |
 //! | [`replay`] | what would have happened to this capture? |
@@ -38,6 +39,8 @@ pub mod events;
 pub mod import;
 pub mod io;
 pub mod load;
+#[cfg(unix)]
+pub mod notice;
 pub mod policy;
 pub mod remedy;
 pub mod replay;

@@ -1,7 +1,7 @@
 //! One worker: a thread that carries frames from port to port and lets the engine judge them.
 //!
 //! ```text
-//! round:  receive (access, uplink) → one clock read → engine → transmit | release | reset → flush
+//! round:  receive (access, uplink) → one clock read → engine → transmit | release | answer → flush
 //! tick:   sign of life → census → publish counts
 //! ```
 //!
@@ -42,7 +42,7 @@ use crate::{
     detect::Flag,
     engine::{Action, Direction, Engine, Frame, Judgements, Nanos},
     io::{Lease, Ports, Side},
-    wire::{self, Decoded, Link, Service},
+    wire::{self, Link, Redirect, Service},
 };
 
 /// At most this many frames are taken from each port in a round.
@@ -61,9 +61,9 @@ const ROUNDS_PER_TIMED: u64 = 16;
 /// How long a draining worker sleeps while frames are leaving, whose end no wake-up announces.
 const DRAIN_NAP: Duration = Duration::from_micros(100);
 
-/// Room for a TCP RST in all its encapsulations: 2 Ethernet addresses, tags, PPPoE, labels, an outer
-/// and an inner IP header without options, TCP.
-const RESET_MAX: usize = 256;
+/// Room for an answer in all its encapsulations: 2 Ethernet addresses, tags, PPPoE, labels, an outer
+/// and an inner IP header without options, TCP, and a redirect.
+const ANSWER_MAX: usize = 1024;
 
 /// How a worker works. The defaults suit a dedicated core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +128,7 @@ pub struct Worker<P: Ports, C> {
     counts: Snapshot,
     published: Published,
     findings: Option<Sender<Flag>>,
+    redirect: Option<Redirect>,
     tick_at: Nanos,
     publish_at: Nanos,
 }
@@ -162,6 +163,7 @@ impl<P: Ports, C: FnMut() -> Nanos> Worker<P, C> {
             counts: Snapshot::new(classes),
             published: Published::new(classes),
             findings: None,
+            redirect: None,
             tick_at: 0,
             publish_at: 0,
         }
@@ -172,6 +174,13 @@ impl<P: Ports, C: FnMut() -> Nanos> Worker<P, C> {
     pub fn telling(self, findings: Sender<Flag>) -> Self {
         let findings = Some(findings);
         Self { findings, ..self }
+    }
+
+    /// The same worker, that answers as the engine wants browsers redirected. Workers of one box
+    /// share a redirect's key: give them clones.
+    #[must_use]
+    pub fn redirecting(self, redirect: Option<Redirect>) -> Self {
+        Self { redirect, ..self }
     }
 
     /// Where others read what it has done.
@@ -297,7 +306,7 @@ impl<P: Ports, C: FnMut() -> Nanos> Worker<P, C> {
                     self.ports.release(frame);
                     self.counts.directions[side.index()].dropped += 1;
                 }
-                Action::Reset => self.reset(side, frame),
+                action @ (Action::Reset | Action::Redirect) => self.answer(side, frame, action),
             }
         }
         self.frames = frames;
@@ -332,37 +341,40 @@ impl<P: Ports, C: FnMut() -> Nanos> Worker<P, C> {
         }
     }
 
-    /// Turns a refused frame into the RST that refuses it, and sends that back.
+    /// Turns a frame into the answer to it, and sends that back.
     #[cold]
-    fn reset(&mut self, side: Side, mut frame: P::Frame) {
-        let is_answered = if self.turn_into_reset(&mut frame) {
+    fn answer(&mut self, side: Side, mut frame: P::Frame, action: Action) {
+        let is_answered = if self.turn_into_answer(&mut frame, action) {
             self.queue(side, frame)
         } else {
             self.ports.release(frame);
             false
         };
         let counts = &mut self.counts.directions[side.index()];
-        if is_answered {
-            counts.reset += 1;
-        } else {
-            counts.unanswered += 1;
-        }
+        *match (is_answered, action) {
+            (false, _) => &mut counts.unanswered,
+            (true, Action::Redirect) => &mut counts.redirected,
+            (true, _) => &mut counts.reset,
+        } += 1;
     }
 
     /// Says whether there was a fit answer, and room for it.
-    fn turn_into_reset(&mut self, frame: &mut P::Frame) -> bool {
-        let mut reset = [0; RESET_MAX];
-        let bytes = self.ports.bytes(frame);
+    fn turn_into_answer(&mut self, frame: &mut P::Frame, action: Action) -> bool {
+        let mut out = [0; ANSWER_MAX];
+        let (bytes, link) = (self.ports.bytes(frame), Link::Ethernet);
         let wire_length = u32::try_from(self.ports.wire_length(frame)).unwrap_or(u32::MAX);
         let policy = self.engine.policy();
-        let decoded = wire::decode(bytes, wire_length, Link::Ethernet, &|address| {
+        let Some(segment) = wire::tcp_segment(bytes, wire_length, link, &|address| {
             policy.is_concentrator(address)
-        });
-        let Decoded::Segment(segment) = decoded else {
+        }) else {
             return false;
         };
-        let built = wire::build_reset(bytes, Link::Ethernet, &segment, &mut reset);
-        built.is_some_and(|length| self.ports.replace(frame, &reset[..length]))
+        let built = match (action, &self.redirect) {
+            (Action::Redirect, Some(redirect)) => redirect.answer(bytes, link, &segment, &mut out),
+            (Action::Redirect, None) => None,
+            _ => wire::build_reset(bytes, link, &segment, &mut out),
+        };
+        built.is_some_and(|length| self.ports.replace(frame, &out[..length]))
     }
 
     /// Queues a frame to leave by `out`, or drops it if the ring stays full. Errors of a flush are

@@ -36,6 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
+    ("notice", &["policy", "remedy", "control"]),
     ("synth", &["wire", "engine", "io"]),
     ("load", &["wire", "io", "synth", "report"]),
     (
@@ -64,6 +65,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "complaint",
             "remedy",
             "events",
+            "notice",
         ],
     ),
 ];
@@ -122,6 +124,7 @@ fn every_reason_has_one_row_with_its_effect() {
             Effect::Forward => "forward",
             Effect::Drop => "drop",
             Effect::Refuse => "refuse",
+            Effect::Redirect => "redirect",
         };
         assert_eq!(
             own[0].len(),

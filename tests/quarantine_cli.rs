@@ -238,10 +238,18 @@ fn a_time_that_is_none_is_refused() {
 }
 
 #[test]
-fn a_scope_that_cannot_be_enforced_is_refused() {
-    let said = refused(&folder(), &[&ADD[..], &["--scope", "garden"]].concat());
+fn staff_choose_what_is_taken_away() {
+    let folder = folder();
+    let garden = done(&folder, &[&ADD[..], &["--scope", "garden"]].concat());
     assert!(
-        said.contains("invalid value 'garden' for '--scope <SCOPE>'"),
+        garden.contains(": quarantined (all but the garden closed until "),
+        "{garden}"
+    );
+    let mail = done(&folder, &[&ADD[..], &["--scope", "mail"]].concat());
+    assert!(mail.contains(": quarantined (mail closed until "), "{mail}");
+    let said = refused(&folder, &[&ADD[..], &["--scope", "park"]].concat());
+    assert!(
+        said.contains("invalid value 'park' for '--scope <SCOPE>'"),
         "{said}"
     );
 }

@@ -24,7 +24,8 @@ fn json_counts_frames_attempts_and_retransmissions_apart() {
     assert_eq!(
         json["frames"],
         serde_json::json!({
-            "total": 30, "forwarded": 25, "dropped": 4, "reset": 1, "unreadable": 0, "observed": 1
+            "total": 30, "forwarded": 25, "dropped": 4, "reset": 1, "redirected": 0,
+            "unreadable": 0, "observed": 1
         })
     );
     assert_eq!(json["reasons"]["limit_exceeded"], 4);
@@ -105,7 +106,8 @@ fn a_frame_cut_by_the_capture_counts_only_as_unreadable() {
     desk.pcap("cut.pcap", &[frame]);
     let json = desk.json("cut.pcap");
     let frames = serde_json::json!({
-        "total": 1, "forwarded": 0, "dropped": 0, "reset": 0, "unreadable": 1, "observed": 0
+        "total": 1, "forwarded": 0, "dropped": 0, "reset": 0, "redirected": 0,
+        "unreadable": 1, "observed": 0
     });
     assert_eq!(json["frames"], frames);
     assert_eq!(json["reasons"]["unreadable"], 1);

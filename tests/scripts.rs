@@ -83,6 +83,17 @@ fn without_pktgen_in_the_kernel_its_script_says_so_and_names_the_remedy() {
 }
 
 #[test]
+fn lab_says_what_is_wrong_with_its_arguments() {
+    for (arguments, says) in [
+        (&["rtl8139"][..], "there is no model or option rtl8139"),
+        (&["igb", "--only"], "--only wants a value"),
+    ] {
+        let said = refusal("lab.sh", arguments);
+        assert!(said.contains(says), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
 fn soak_says_what_is_wrong_with_its_arguments() {
     for arguments in [&["x"][..], &["0"], &["1", "2"]] {
         let said = refusal("soak.sh", arguments);

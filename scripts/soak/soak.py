@@ -123,7 +123,7 @@ class Life:
         flaws = [f"{summary['breaches']} breaches"] if summary["breaches"] else []
         for name, counts in summary["directions"].items():
             known = counts["forwarded"]["frames"] + sum(
-                counts[fate] for fate in ("dropped", "reset", "unanswered", "tx_full")
+                counts[fate] for fate in ("dropped", "reset", "redirected", "unanswered", "tx_full")
             )
             if counts["received"]["frames"] != known:
                 flaws.append(f"{name}: {counts['received']['frames']} received, {known} known")

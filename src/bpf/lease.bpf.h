@@ -74,7 +74,7 @@ struct syn_bucket {
 	__u64 ways[SYN_WAYS];
 };
 
-struct relay_key {
+struct prefix_key {
 	__u32 prefix_length; // IPv4: 96 more, the address mapped into IPv6
 	__u8 address[16];
 };
@@ -114,7 +114,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, RELAYS_MAX); // takes no memory before there are any
-	__type(key, struct relay_key);
+	__type(key, struct prefix_key);
 	__type(value, __u32);
 } relays SEC(".maps");
 
@@ -207,7 +207,7 @@ static __always_inline bool refuse_syn(const struct lease_terms *terms, __u64 ha
 
 static __always_inline bool is_relay(const __u8 *at, __u32 version)
 {
-	struct relay_key key = {.prefix_length = 128};
+	struct prefix_key key = {.prefix_length = 128};
 
 	if (version == 4) {
 		key.address[10] = key.address[11] = 0xff;

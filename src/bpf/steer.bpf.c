@@ -34,14 +34,17 @@
 //    Whatever is odd, short, unknown or not understood here goes to user space, where the full
 //    decoder is. tests/afxdp feeds the same frames to both and compares.
 //
-// 6. Leases. What steering would hand to a worker is dropped if a worker has said that it would be
+// 6. Walls. What a quarantined subscriber sends is not harmless just because it is not mail:
+//    wall.bpf.h.
+//
+// 7. Leases. What steering would hand to a worker is dropped if a worker has said that it would be
 //    refused: lease.bpf.h.
 //
-// 7. Life. The programs hang on their ports by BPF links, pinned in the BPF file system: they stay
+// 8. Life. The programs hang on their ports by BPF links, pinned in the BPF file system: they stay
 //    when the process ends. A new process puts its own programs into the pinned links in one step,
 //    so that no frame ever meets an empty hook, and its own maps come with them.
 //
-// 7. Time. Of the frames that a worker gets, one in so many (`stamp_mask` says which) carries the
+// 9. Time. Of the frames that a worker gets, one in so many (`stamp_mask` says which) carries the
 //    time in front of it, as XDP metadata: a `struct stamp`, which the kernel copies into the
 //    worker's memory ahead of the frame's first octet. Only these: what crosses in the kernel never
 //    carries one. A driver that has no room for metadata leaves the frame as it is, and so do we.
@@ -280,6 +283,7 @@ static __always_inline bool is_harmless(const struct packet *packet, const __u8 
 }
 
 #include "lease.bpf.h"
+#include "wall.bpf.h"
 
 // -- Where it goes -----------------------------------------------------------------------------
 
@@ -331,10 +335,11 @@ static __always_inline int steer(struct xdp_md *context, enum side side)
 		const __u8 *end = (void *)(long)context->data_end;
 		struct packet packet = find_packet((void *)(long)context->data, end);
 
-		if (is_harmless(&packet, end))
-			return cross(side, FATE_HARMLESS);
-		if (side == ACCESS && is_alive(queue, settings_now->deadline_ns) &&
-		    is_leased(&packet, end)) {
+		if (is_harmless(&packet, end)) {
+			if (side != ACCESS || !is_walled(&packet, end))
+				return cross(side, FATE_HARMLESS);
+		} else if (side == ACCESS && is_alive(queue, settings_now->deadline_ns) &&
+			   is_leased(&packet, end)) {
 			count(side, FATE_LEASED);
 			return XDP_DROP;
 		}

@@ -1,6 +1,7 @@
 //! `lychgate check`: is this policy good, and what does it say?
 
 mod detect;
+mod garden;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -12,7 +13,10 @@ use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressStyle};
 use ipnet::IpNet;
 use serde::Serialize;
 
-use self::detect::DetectFacts;
+use self::{
+    detect::DetectFacts,
+    garden::{GardenFacts, NoticeFacts},
+};
 use crate::{
     detect as detection,
     policy::{
@@ -140,6 +144,10 @@ struct Facts<'a> {
     sources: SourceFacts,
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<StoreFacts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notice: Option<NoticeFacts<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    garden: Option<GardenFacts<'a>>,
     address_octets: usize,
 }
 
@@ -241,6 +249,8 @@ impl<'a> Facts<'a> {
                 socket: keeping.socket.display().to_string(),
                 keep_seconds: keeping.keep.as_secs(),
             }),
+            notice: policy.notice().map(NoticeFacts::of),
+            garden: GardenFacts::of(policy),
             address_octets: policy.address_octets(),
         }
     }
@@ -315,6 +325,12 @@ impl<'a> Facts<'a> {
                 "\nStore\n  cases in {path}; closed ones are kept for {days} days"
             )?;
             writeln!(out, "  staff ask at {}", store.socket)?;
+        }
+        if let Some(notice) = &self.notice {
+            writeln!(out, "\nNotice\n  {}", notice.meaning())?;
+        }
+        if let Some(garden) = &self.garden {
+            writeln!(out, "\nGarden\n  {}", garden.meaning())?;
         }
         Ok(())
     }

@@ -12,6 +12,8 @@ mod disclose;
 mod explain;
 mod import;
 mod manual;
+#[cfg(unix)]
+mod notice;
 mod preflight;
 mod quarantine;
 mod reload;
@@ -77,6 +79,8 @@ enum Command {
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
     Subject(quarantine::SubjectArgs),
+    #[cfg(unix)]
+    Notice(notice::NoticeArgs),
     Replay(replay::ReplayArgs),
     Explain(explain::ExplainArgs),
     Synth(synth::SynthArgs),
@@ -100,6 +104,8 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Quarantine(command) => quarantine::run(command),
         Command::Subject(args) => quarantine::subject(args),
+        #[cfg(unix)]
+        Command::Notice(args) => notice::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Synth(args) => synth::run(args),

@@ -28,6 +28,7 @@ Examples:
   lychgate quarantine list --all --json -p isp.toml | jq .cases
   lychgate quarantine show 203.0.113.66 -p isp.toml
   lychgate quarantine add 203.0.113.66 --why \"reports from three networks\" -p isp.toml
+  lychgate quarantine add 203.0.113.66 --scope garden --why \"ticket 4713\" -p isp.toml
   lychgate quarantine add 203.0.113.66 --for 7d --by anna --why \"asked for it\" -p isp.toml
   lychgate quarantine release \"ACME Hosting\" --why \"reinstalled, see ticket 4711\" -p isp.toml
 
@@ -92,7 +93,7 @@ pub struct AddArgs {
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
 
-    /// What is taken away: port 25, also towards the relays
+    /// What is taken away
     #[arg(long, value_name = "SCOPE", default_value = "mail")]
     scope: ScopeChoice,
 
@@ -136,7 +137,10 @@ struct CommonArgs {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum ScopeChoice {
+    /// Port 25, also towards the relays
     Mail,
+    /// Everything but the notice page, names, and what the policy keeps open
+    Garden,
 }
 
 /// Runs `lychgate quarantine`.
@@ -150,6 +154,7 @@ pub fn run(command: QuarantineCommand) -> anyhow::Result<ExitCode> {
                 who: args.who,
                 scope: match args.scope {
                     ScopeChoice::Mail => Scope::Mail,
+                    ScopeChoice::Garden => Scope::Garden,
                 },
                 seconds: args.lasting.as_secs(),
                 by: by(args.by)?,
@@ -280,12 +285,19 @@ fn write_cases(cases: &[Case], out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
+/// What a quarantine has taken away, and until when.
+fn closed(scope: Scope, expires: Timestamp) -> String {
+    let closed = match scope {
+        Scope::Mail => "mail",
+        Scope::Garden => "all but the garden",
+    };
+    format!("{closed} closed until {}", moment(expires))
+}
+
 /// What happens to a case by itself.
 fn next(case: &Case) -> String {
     match (case.stage, case.due, case.ahead.first()) {
-        (Stage::Quarantined { scope, expires }, ..) => {
-            format!("{} closed until {}", scope.name(), moment(expires))
-        }
+        (Stage::Quarantined { scope, expires }, ..) => closed(scope, expires),
         (Stage::Released, ..) => "nothing".to_owned(),
         (_, Some(due), Some(Ahead::Notify { .. })) => format!("notice at {}", moment(due)),
         (_, Some(due), Some(Ahead::Quarantine { .. })) => {
@@ -342,7 +354,7 @@ fn write_subject(subject: &Subject, out: &mut dyn Write) -> io::Result<()> {
 pub fn line(record: &Record) -> String {
     let until = match record.stage {
         Stage::Quarantined { scope, expires } if record.act.name() == "quarantined" => {
-            format!(" ({} closed until {})", scope.name(), moment(expires))
+            format!(" ({})", closed(scope, expires))
         }
         _ => String::new(),
     };

@@ -11,6 +11,7 @@ use std::{
 use anyhow::Context;
 use clap::{Args, ColorChoice, ValueHint};
 use indicatif::ProgressBar;
+use ipnet::IpNet;
 
 use super::{
     CaptureArgs, UNUSABLE, bar_style, colored_stderr, colored_stdout, is_standard_stream,
@@ -18,6 +19,7 @@ use super::{
 };
 use crate::{
     io::capture::Progress,
+    policy::{Policy, steps::Scope},
     remedy::Subscriber,
     replay::{self, Captures, Outputs, Pending, Plan, ReplayError, Summary},
     report,
@@ -73,6 +75,10 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "WHO")]
     quarantine: Vec<String>,
 
+    /// As `--quarantine`, but with the scope garden
+    #[arg(long, value_name = "WHO")]
+    garden: Vec<String>,
+
     /// Threads that judge; the verdicts are the same for any number
     #[arg(long, value_name = "N", default_value = "1")]
     workers: NonZeroUsize,
@@ -94,6 +100,14 @@ pub struct ReplayArgs {
     color: ColorChoice,
 }
 
+/// The accounting keys of whom somebody named, with what is taken away.
+fn held(policy: &Policy, who: &[String], scope: Scope) -> anyhow::Result<Vec<(IpNet, Scope)>> {
+    let held = who
+        .iter()
+        .map(|who| Ok((Subscriber::find(policy, who)?.prefix, scope)));
+    held.collect()
+}
+
 /// Replays, writes every output, then tells of damage.
 pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let captures = args.captures.validated()?;
@@ -111,16 +125,13 @@ pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
 
     let load = |path: &Path| load_policy(path, args.quiet);
     let policy = load(&args.policy)?;
-    let quarantined = args.quarantine.iter().map(|who| {
-        let subscriber = Subscriber::find(&policy.policy, who).context("--quarantine")?;
-        Ok(subscriber.prefix)
-    });
-    let quarantined = quarantined.collect::<anyhow::Result<_>>()?;
+    let mail = held(&policy.policy, &args.quarantine, Scope::Mail).context("--quarantine")?;
+    let garden = held(&policy.policy, &args.garden, Scope::Garden).context("--garden")?;
     let plan = Plan {
         captures,
         policy,
         compare: args.compare.as_deref().map(load).transpose()?,
-        quarantined,
+        quarantined: mail.into_iter().chain(garden).collect(),
         seed: args.seed,
         workers: args.workers,
         outputs: Outputs {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     detect::Observer,
-    engine::{Edition, InForce, Restrictions},
+    engine::{Edition, InForce, Restriction, Restrictions},
     policy::{Keeping, Policy, steps::Scope},
     remedy::{Case, Change, Finding, Record, Releaser, Remedy, Subscriber, Treatment},
     store::{Store, StoreError},
@@ -58,6 +58,11 @@ pub enum Request {
         by: Option<String>,
         /// Why.
         why: String,
+    },
+    /// A subscriber has read the notice.
+    Read {
+        /// Name, address or prefix.
+        who: String,
     },
     /// Forget a closed case.
     Erase {
@@ -205,8 +210,9 @@ impl Casebook {
     #[must_use]
     pub fn lost(&self) -> Vec<Subscriber> {
         let restricted = self.remedy.restricted();
-        let lost = restricted.filter(|(subscriber, _)| subscriber.key(&self.policy).is_none());
-        lost.map(|(subscriber, _)| subscriber.clone()).collect()
+        let subscribers = restricted.map(|(case, _)| &case.subscriber);
+        let lost = subscribers.filter(|subscriber| subscriber.key(&self.policy).is_none());
+        lost.cloned().collect()
     }
 
     /// When a case next changes by itself.
@@ -290,6 +296,12 @@ impl Casebook {
                 let change = self.remedy.release(&subscriber, &by, why, now);
                 let change = change.map_err(|refusal| format!("{subscriber}: {refusal}"))?;
                 self.done(change)
+            }
+            Request::Read { who } => {
+                let change = self.remedy.read(&self.find(who)?, now);
+                let records = self.enact(change.into_iter().collect());
+                let records = records.map_err(|error| error.to_string())?;
+                Ok(Reply::Done { records })
             }
             Request::Erase { who } => self.erase(who),
             Request::Reload { .. } => Err(
@@ -381,10 +393,13 @@ impl Casebook {
     }
 
     /// Who is restricted, under the accounting keys of the policy.
-    fn keyed(&self) -> Vec<(IpNet, Scope)> {
+    fn keyed(&self) -> Vec<(IpNet, Restriction)> {
         let restricted = self.remedy.restricted();
-        let keyed = restricted
-            .filter_map(|(subscriber, scope)| Some((subscriber.key(&self.policy)?, scope)));
+        let keyed = restricted.filter_map(|(case, scope)| {
+            let is_told = case.read.is_some();
+            let restriction = Restriction { scope, is_told };
+            Some((case.subscriber.key(&self.policy)?, restriction))
+        });
         keyed.collect()
     }
 }

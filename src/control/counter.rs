@@ -288,16 +288,26 @@ pub fn ask(policy: &Arc<Policy>, request: &Request) -> anyhow::Result<Reply> {
         );
     };
     match UnixStream::connect(&keeping.socket) {
-        Ok(stream) => call(stream, request)
-            .with_context(|| format!("{}: no answer", keeping.socket.display())),
         Err(error) if nobody_listens(&error) => open_and_answer(policy, keeping, request),
-        Err(error) => Err(error).with_context(|| {
-            format!(
-                "{}: the control socket cannot be opened; only the user who runs the box can",
-                keeping.socket.display()
-            )
-        }),
+        stream => talk(&keeping.socket, stream, request),
     }
+}
+
+/// Asks the running box at a control socket, and nobody else.
+///
+/// # Errors
+///
+/// It can't be reached.
+pub fn ask_box(socket: &Path, request: &Request) -> anyhow::Result<Reply> {
+    talk(socket, UnixStream::connect(socket), request)
+}
+
+fn talk(socket: &Path, stream: io::Result<UnixStream>, request: &Request) -> anyhow::Result<Reply> {
+    let name = socket.display();
+    let stream = stream.with_context(|| {
+        format!("{name}: the control socket cannot be opened; only the user who runs the box can")
+    })?;
+    call(stream, request).with_context(|| format!("{name}: no answer"))
 }
 
 fn nobody_listens(error: &io::Error) -> bool {

@@ -12,9 +12,11 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
+
 use super::{KernelFate, KernelRow, Obtained, ObtainedPort, ObtainedQueue, ObtainedSocket, Site};
 use crate::{
-    engine::{Lease, Leasing, Reason},
+    engine::{Lease, Leasing, Reason, Wall},
     io::{
         Side,
         afxdp::{
@@ -287,6 +289,15 @@ impl Site for Live {
                 (reason, class, frames)
             })
             .collect()
+    }
+
+    fn wall(&self, walls: &[(IpNet, Wall)]) -> anyhow::Result<()> {
+        let wall = |&(prefix, wall): &(IpNet, Wall)| match wall {
+            Wall::Web => (prefix, afxdp::Wall::Web),
+            Wall::Everything => (prefix, afxdp::Wall::Everything),
+        };
+        let walls: Vec<_> = walls.iter().map(wall).collect();
+        Ok(self.steering.wall(&walls)?)
     }
 
     fn kernel(&self) -> Vec<KernelRow> {

@@ -73,6 +73,11 @@ impl Summary {
             ("forwarded", of(|counts| counts.forwarded.frames), false),
             ("dropped", of(|counts| counts.dropped), false),
             ("answered with a reset", of(|counts| counts.reset), false),
+            (
+                "sent to the notice page",
+                of(|counts| counts.redirected),
+                false,
+            ),
             ("refused, unanswered", of(|counts| counts.unanswered), false),
             (
                 "lost: transmit ring full",

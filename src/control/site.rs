@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::{
-    engine::{Leasing, Reason},
+    engine::{Leasing, Reason, Wall},
     io::Ports,
     policy::{ClassId, Policy},
     report::words::{counted, thousands},
@@ -59,6 +60,17 @@ pub trait Site: Sync {
     /// are so many.
     fn leased(&self, _classes: usize) -> Vec<(Reason, ClassId, u64)> {
         Vec::new()
+    }
+
+    /// Has frames come to the workers that would cross in the kernel, of those who are behind walls:
+    /// of these and no others.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses: whether the walls hold is not certain.
+    fn wall(&self, walls: &[(IpNet, Wall)]) -> anyhow::Result<()> {
+        let _ = walls;
+        Ok(())
     }
 
     /// What has become of frames in the kernel since the start, without a worker.

@@ -140,11 +140,12 @@ impl Summary {
 fn write_direction(out: &mut impl Write, name: &str, counts: DirectionCounts) -> io::Result<()> {
     writeln!(
         out,
-        "{name:<9} received {}, forwarded {}, dropped {}, reset {}, unanswered {}, tx_full {}",
+        "{name:<9} received {}, forwarded {}, dropped {}, reset {}, redirected {}, unanswered {}, tx_full {}",
         thousands(counts.received.frames),
         thousands(counts.forwarded.frames),
         thousands(counts.dropped),
         thousands(counts.reset),
+        thousands(counts.redirected),
         thousands(counts.unanswered),
         thousands(counts.tx_full),
     )
@@ -241,6 +242,7 @@ struct Carried {
     forwarded: Octets,
     dropped: u64,
     reset: u64,
+    redirected: u64,
     unanswered: u64,
     tx_full: u64,
     rx_missed: u64,
@@ -375,6 +377,7 @@ impl Carried {
             forwarded: counts.forwarded.into(),
             dropped: counts.dropped,
             reset: counts.reset,
+            redirected: counts.redirected,
             unanswered: counts.unanswered,
             tx_full: counts.tx_full,
             rx_missed: missed,

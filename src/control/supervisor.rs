@@ -34,6 +34,7 @@ use crate::{
     engine::{Direction, Edition, Engine, InForce, Reason, Restrictions},
     policy::{Policy, RunSettings},
     source::SourceTable,
+    wire::Redirect,
     worker::{Published, Settings, Snapshot, Worker, monotonic},
 };
 
@@ -71,6 +72,9 @@ pub enum Notice<'a> {
     Stopping(&'a str),
     /// A port has changed. If it is gone, the workers drain.
     Port(&'a PortEvent),
+    /// The kernel program could not be told who is behind walls: some of what the workers would stop
+    /// may cross without them.
+    Walls(&'a anyhow::Error),
     /// A queue has stopped, or goes on.
     Queue(&'a StallEvent),
     /// Attempts found the source table full.
@@ -93,6 +97,7 @@ pub(super) enum Event {
     Stop(String),
     Port(PortEvent),
     Policy(Box<Wanted>),
+    Restricted,
 }
 
 /// Asks a supervisor to stop; on any thread, at any time, as often as one likes.
@@ -168,16 +173,19 @@ impl Supervisor {
         site: &impl Site,
         tell: &mut dyn FnMut(Notice<'_>),
     ) -> anyhow::Result<Summary> {
-        let capacity = self.plan.in_force.policy().capacity();
-        let sources = Arc::new(SourceTable::new(capacity, None));
+        let policy = self.plan.in_force.policy();
+        let sources = Arc::new(SourceTable::new(policy.capacity(), None));
         let stop = AtomicBool::new(false);
+        let notice = policy.notice();
+        let redirect = notice.map(|notice| Redirect::new(&notice.url));
         thread::scope(|scope| {
             for index in 0..self.plan.workers {
                 let engine = Engine::following(&self.plan.in_force, Arc::clone(&sources))
                     .restricted_by(self.plan.restrictions.clone());
                 let report = self.report.clone();
                 let (plan, stop) = (&self.plan, &stop);
-                let body = move || employ(site, plan, index, engine, stop, &report);
+                let redirect = redirect.clone();
+                let body = move || employ(site, plan, index, (engine, redirect), stop, &report);
                 let spawned = thread::Builder::new()
                     .name(format!("worker-{index}"))
                     .spawn_scoped(scope, body);
@@ -190,6 +198,11 @@ impl Supervisor {
             crew.open(site, tell)?;
             site.ready()
                 .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+            let report = self.report.clone();
+            // As in `Stopper::stop`.
+            let listener = move || drop(report.send(Event::Restricted));
+            self.plan.restrictions.listen(listener);
+            crew.wall(site, tell);
             let obtained = obtained(site, &self.plan);
             tell(Notice::Started(&obtained));
             crew.watch(site, tell);
@@ -212,7 +225,7 @@ fn employ(
     site: &impl Site,
     plan: &Plan,
     index: usize,
-    mut engine: Engine,
+    (mut engine, redirect): (Engine, Option<Redirect>),
     stop: &AtomicBool,
     report: &Sender<Event>,
 ) {
@@ -224,7 +237,8 @@ fn employ(
         if let Some(leasing) = site.leasing() {
             engine.offer_leases(leasing);
         }
-        let mut worker = Worker::new(ports, engine, monotonic, plan.settings);
+        let worker = Worker::new(ports, engine, monotonic, plan.settings);
+        let mut worker = worker.redirecting(redirect);
         if let Some(findings) = &plan.findings {
             worker = worker.telling(findings.clone());
         }
@@ -349,8 +363,17 @@ impl<'a> Crew<'a> {
         }
     }
 
+    /// Has the kernel program know who is behind walls.
+    fn wall(&self, site: &impl Site, tell: &mut dyn FnMut(Notice<'_>)) {
+        let walls = self.plan.restrictions.walls(&self.plan.in_force.policy());
+        if let Err(error) = site.wall(&walls) {
+            tell(Notice::Walls(&error));
+        }
+    }
+
     fn handle(&mut self, event: Event, site: &impl Site, tell: &mut dyn FnMut(Notice<'_>)) {
         match event {
+            Event::Restricted => self.wall(site, tell),
             Event::Opened(index, published) => self.published[index] = Some(published),
             Event::Stop(why) => {
                 self.stop.store(true, Ordering::Relaxed);

@@ -88,10 +88,10 @@ impl Engine {
     /// one that is looked at then. After a change of policy it is looked at again.
     #[inline]
     pub(super) fn renew(&mut self) {
-        self.quarantine.renew();
+        self.quarantine.renew(&self.policy);
         if let Some(edition) = self.followed.as_mut().and_then(Followed::news) {
             self.adopt(&edition);
-            self.quarantine.renew();
+            self.quarantine.renew_under(&self.policy);
         }
     }
 

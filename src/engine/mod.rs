@@ -16,6 +16,7 @@ mod observe;
 mod reason;
 mod restrictions;
 mod stage;
+mod walled;
 
 use std::sync::Arc;
 
@@ -26,7 +27,8 @@ pub use self::{
     edition::{Edition, InForce},
     lease::{Lease, Leasing},
     reason::{Effect, Reason},
-    restrictions::Restrictions,
+    restrictions::{Restriction, Restrictions},
+    walled::Wall,
 };
 
 use self::{
@@ -99,6 +101,9 @@ pub enum Action {
     Drop,
     /// It vanishes and its sender gets a TCP RST ([`crate::wire::build_reset`]).
     Reset,
+    /// It vanishes and its sender gets what a web server would say that sends everybody to the
+    /// notice page ([`crate::wire::Redirect`]).
+    Redirect,
 }
 
 /// The judgement of one frame.

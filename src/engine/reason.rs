@@ -11,6 +11,8 @@ pub enum Effect {
     Drop,
     /// An attempt is refused: dropped, or reset where the class says so.
     Refuse,
+    /// The frame is dropped, and its sender's browser sent to the notice page.
+    Redirect,
 }
 
 macro_rules! reasons {
@@ -68,6 +70,8 @@ reasons! {
     OrphanSynAck "orphan_syn_ack" Drop "A SYN-ACK from port 25, to a subscriber who may not send mail directly, that answers no attempt seen: the receiving end of triangular spamming (Qian et al. 2010).",
     Quarantined "quarantined" Refuse "A segment to port 25, a relay's too, from a subscriber who is quarantined (RFC 6561).",
     QuarantinedReply "quarantined_reply" Drop "A segment from port 25 to a subscriber who is quarantined (RFC 6561).",
+    Walled "walled" Refuse "A packet from a subscriber in the walled garden to what is not open there (RFC 6561).",
+    Redirected "redirected" Redirect "A segment to a web server in the clear (port 80) from a quarantined subscriber, who is sent to the notice page instead (RFC 6561, RFC 8952).",
     TableFull "table_full" Refuse "An attempt that found the source table full, where the policy drops those.",
     Stranger "stranger" Drop "A mail segment from an address in no pool: spoofed or misconfigured (RFC 2827).",
     WrongVlan "wrong_vlan" Drop "A mail segment from a pool's address, seen outside the pool's VLAN: a spoofed source (RFC 2827).",

@@ -199,6 +199,9 @@ impl Engine {
     /// the judging stage.
     #[inline]
     pub(super) fn stage(&mut self, frame: &Frame<'_>, judgements: &mut Judgements) {
+        if self.quarantine.has_walls() && self.stops(frame, judgements) {
+            return;
+        }
         if frame.link == Link::Ethernet {
             match wire::triage(frame.bytes) {
                 Triage::NotMail => return self.crosses(frame, Reason::NotMail, judgements),
@@ -285,7 +288,7 @@ impl Engine {
     }
 
     /// Which way a frame travels: as its port says, else as the pools say.
-    fn direction(&self, frame: &Frame<'_>) -> Direction {
+    pub(super) fn direction(&self, frame: &Frame<'_>) -> Direction {
         frame.direction.unwrap_or_else(|| {
             wire::endpoints(frame.bytes, frame.link).map_or(Direction::Outbound, |(from, to)| {
                 self.direction_between(from, to)
@@ -358,7 +361,7 @@ impl Engine {
         let bound = member.vlans.is_some();
         let relay = self.policy.is_relay(sight.destination);
         let (meter, ruling) = match service {
-            Service::Smtp if self.quarantine.scope(member.key).is_some() => {
+            Service::Smtp if self.quarantine.restriction(member.key).is_some() => {
                 (Meter::Smtp, Ruling::Quarantine)
             }
             _ => self.terms(member.class).ruling(service, relay),
@@ -497,7 +500,8 @@ impl Engine {
     /// A mail segment that comes from the internet.
     fn inbound(&mut self, sight: &Sight, service: Option<Service>, judgements: &mut Judgements) {
         let member = self.member(sight.outer_destination());
-        let is_held = member.is_some_and(|member| self.quarantine.scope(member.key).is_some());
+        let is_held =
+            member.is_some_and(|member| self.quarantine.restriction(member.key).is_some());
         let member = member.map(|member| (member.key, member.class));
         let class = member.map(|(_, class)| class);
         let closed = class.is_some_and(|class| matches!(self.terms(class).smtp, Ruling::Block));

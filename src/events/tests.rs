@@ -73,6 +73,7 @@ fn every_event() -> Vec<Event> {
         record(Act::Suspected, Stage::Suspect, detector, Some(finding)),
         record(Act::Notified, Stage::Notified, Who::Policy, None),
         record(Act::Quarantined, quarantined, staff, None),
+        record(Act::Read, quarantined, Who::Customer, None),
         record(Act::Released, Stage::Released, Who::Customer, None),
         complaint(0),
         Event::TableFull {

@@ -12,6 +12,7 @@ use toml::de::DeTable;
 use super::{
     Class, ClassId, Excess, Fallback, Limit, Pool, Ports, Rule, RunSettings, detect,
     diagnostic::{Remark, Report, Spot},
+    garden::{self, Garden, Notice},
     keeping::{self, Keeping},
     outlets::{self, Outlets},
     ports::{self, PORTS},
@@ -34,6 +35,8 @@ const TOP: Shape = Shape {
         "sources",
         "store",
         "events",
+        "notice",
+        "garden",
     ],
 };
 const RELAYS: Shape = Shape {
@@ -93,6 +96,8 @@ pub const SHAPES: &[&Shape] = &[
     &detect::STEP,
     &keeping::STORE,
     &outlets::EVENTS,
+    &garden::NOTICE,
+    &garden::GARDEN,
 ];
 
 /// Sources that the table holds unless the policy says otherwise.
@@ -126,6 +131,8 @@ pub(super) struct Draft {
     pub(super) observed: Option<u32>,
     pub(super) keeping: Option<Keeping>,
     pub(super) outlets: Option<Outlets>,
+    pub(super) notice: Option<Notice>,
+    pub(super) garden: Garden,
 }
 
 /// The classes by name.
@@ -249,6 +256,11 @@ fn draft(top: &Section<'_>, report: &mut Report) -> Draft {
             .and_then(|table| keeping::keeping(&table, report)),
         outlets: table(top, "events", &outlets::EVENTS, report)
             .map(|table| outlets::outlets(&table, report)),
+        notice: table(top, "notice", &garden::NOTICE, report)
+            .and_then(|table| garden::notice(&table, report)),
+        garden: table(top, "garden", &garden::GARDEN, report)
+            .map(|table| garden::garden(&table, report))
+            .unwrap_or_default(),
     }
 }
 
@@ -302,7 +314,7 @@ fn relays(top: &Section<'_>, report: &mut Report) -> (Vec<(IpNet, Spot)>, Option
 }
 
 /// An array of prefixes or addresses.
-fn prefixes(value: Value<'_>, report: &mut Report) -> Vec<(IpNet, Spot)> {
+pub(super) fn prefixes(value: Value<'_>, report: &mut Report) -> Vec<(IpNet, Spot)> {
     let mut found = Vec::new();
     for element in value.array("addresses or prefixes", report) {
         let Some(text) = element.string(report) else {

@@ -11,6 +11,7 @@ mod address_map;
 mod detect;
 mod diagnostic;
 mod file;
+mod garden;
 mod keeping;
 mod lists;
 mod load;
@@ -23,7 +24,11 @@ mod subscribers;
 mod succession;
 mod value;
 
-use std::{collections::HashSet, net::IpAddr, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+    time::Duration,
+};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -33,6 +38,7 @@ pub use detect::{
 };
 pub use diagnostic::{Diagnostic, Diagnostics, Excerpt, ROW_MISTAKES_SHOWN, Severity};
 pub use file::{CAPACITY_DEFAULT, CAPACITY_MAX, CLASSES_MAX, SHAPES, VLANS_MAX};
+pub use garden::{Garden, Notice, Redirecting, URL_MAX};
 pub use keeping::{KEEP_DEFAULT, KEEP_MAX, KEEP_MIN, Keeping, lasting};
 pub use lists::{COLUMNS, Progress};
 pub use outlets::{Outlets, SyslogAt};
@@ -177,6 +183,8 @@ pub struct Policy {
     observed: usize,
     keeping: Option<Keeping>,
     outlets: Option<Outlets>,
+    notice: Option<Notice>,
+    garden: Garden,
     /// Keys of subscribers for whom only staff take steps.
     opted_out: HashSet<IpNet>,
 }
@@ -203,6 +211,19 @@ enum Key {
     Masked(u8),
     /// Whatever it is, this: one of several prefixes of a subscriber.
     Fixed(IpNet),
+}
+
+impl Entry {
+    /// The key of a subscriber with several prefixes.
+    const fn fixed_key(&self) -> Option<IpNet> {
+        match self {
+            Self::Subscriber {
+                key: Key::Fixed(key),
+                ..
+            } => Some(*key),
+            _ => None,
+        }
+    }
 }
 
 impl Policy {
@@ -237,6 +258,22 @@ impl Policy {
     pub fn each_prefix(&self, visit: &mut dyn FnMut(IpNet, Role<'_>)) {
         self.map
             .each(&mut |prefix, _| visit(prefix, self.role(prefix.addr())));
+    }
+
+    /// Every prefix of the subscribers with these accounting keys, with what stands beside the key.
+    #[must_use]
+    pub fn prefixes_of<T: Copy>(&self, held: &HashMap<IpNet, T>) -> Vec<(IpNet, T)> {
+        let mut prefixes: Vec<_> = held.iter().map(|(&key, &what)| (key, what)).collect();
+        let has_several = |entry: &Entry| entry.fixed_key().is_some();
+        if !held.is_empty() && self.entries.iter().any(has_several) {
+            self.map.each(&mut |prefix, value| {
+                let entry = self.entries.get(value as usize);
+                let key = entry.and_then(Entry::fixed_key);
+                let what = key.and_then(|key| held.get(&key));
+                prefixes.extend(what.map(|&what| (prefix, what)));
+            });
+        }
+        prefixes
     }
 
     /// Whether an address is a subscriber's.
@@ -374,6 +411,18 @@ impl Policy {
     #[must_use]
     pub fn outlets(&self) -> Option<&Outlets> {
         self.outlets.as_ref()
+    }
+
+    /// The page that quarantined subscribers are sent to, if there is one.
+    #[must_use]
+    pub fn notice(&self) -> Option<&Notice> {
+        self.notice.as_ref()
+    }
+
+    /// What stays open to a subscriber in the walled garden.
+    #[must_use]
+    pub fn garden(&self) -> &Garden {
+        &self.garden
     }
 
     /// The class of the subscriber with this accounting key.

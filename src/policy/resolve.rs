@@ -13,6 +13,7 @@ use super::{
     address_map::AddressMap,
     diagnostic::{Remark, Report, Spot},
     file::Draft,
+    steps::{Scope, Step, StepAction},
 };
 
 /// What a prefix is claimed for. The order settles which of two equal prefixes contains the other.
@@ -88,6 +89,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Policy {
             )
         });
     }
+    warn_of_silent_gardens(&draft, report);
     let claims = claims(&draft);
     let mut sweep = Sweep::new(&draft, report);
     sweep.run(&claims);
@@ -122,7 +124,33 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Policy {
             .unwrap_or((draft.capacity / 8).max(OBSERVED_MIN)) as usize,
         keeping: draft.keeping,
         outlets: draft.outlets,
+        notice: draft.notice,
+        garden: draft.garden,
         opted_out,
+    }
+}
+
+/// Classes that lock subscribers up without a word.
+fn warn_of_silent_gardens(draft: &Draft, report: &mut Report) {
+    let is_garden = |step: &Step| {
+        let StepAction::Quarantine { scope, .. } = step.action else {
+            return false;
+        };
+        scope == Scope::Garden
+    };
+    for (class, spot) in draft.classes.list.iter().zip(&draft.classes.spots) {
+        let mut steps = class.detect.iter().flat_map(|detect| &detect.steps);
+        if draft.notice.is_none() && steps.any(is_garden) {
+            report.warning(*spot, || {
+                Remark::new(
+                    format!(
+                        "class \"{}\" puts subscribers into the garden, and no page tells them",
+                        class.name
+                    ),
+                    "add [notice], or say scope = \"mail\"",
+                )
+            });
+        }
     }
 }
 

@@ -12,8 +12,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    ClassId, Diagnostics, Excess, Fallback, Limit, Outcomes, Policy, Role, Rule, Severity,
-    Threshold,
+    ClassId, Diagnostics, Excess, Fallback, Limit, Outcomes, Policy, Redirecting, Role, Rule,
+    Severity, Threshold,
     steps::{Scope, StepAction},
 };
 
@@ -439,4 +439,154 @@ fn what_detection_cannot_do_is_refused_with_the_place() {
             .message
             .contains("when a subscriber is suspected")
     );
+}
+
+const NOTICE: &str = r#"
+[notice]
+url = "http://192.0.2.80/"
+addresses = ["192.0.2.80", "2001:db8:80::/64"]
+[garden]
+open = ["198.51.100.0/24"]
+resolvers = ["192.0.2.53"]
+"#;
+
+#[test]
+fn the_notice_and_what_is_open_in_the_garden() {
+    let text = format!("{BASE}{NOTICE}");
+    let told = policy(&text);
+    let notice = told.notice().expect("a notice");
+    let at = |address: &str| address.parse().expect("an address");
+    assert_eq!(notice.url, "http://192.0.2.80/");
+    assert_eq!(notice.redirect, Redirecting::Unread);
+    assert!(notice.is_at(at("2001:db8:80::1")) && !notice.is_at(at("192.0.2.81")));
+    assert!(told.garden().is_open(at("198.51.100.7")));
+    assert!(told.garden().is_resolver(at("192.0.2.53")));
+    assert!(!told.garden().is_resolver(at("192.0.2.54")));
+    let silent = policy(BASE);
+    assert!(silent.notice().is_none() && silent.garden().is_resolver(at("192.0.2.54")));
+    for (word, redirect) in [
+        ("always", Redirecting::Always),
+        ("garden", Redirecting::Garden),
+    ] {
+        let text = text.replace("[garden]", &format!("redirect = \"{word}\"\n[garden]"));
+        assert_eq!(
+            policy(&text).notice().map(|notice| notice.redirect),
+            Some(redirect)
+        );
+    }
+}
+
+#[test]
+fn a_notice_that_nobody_could_read_is_refused_with_the_place() {
+    let long = format!("\"http://a.example/{}\"", "x".repeat(256));
+    for (right, wrong, message) in [
+        (
+            "\"http://192.0.2.80/\"",
+            "\"notice.example\"",
+            "`url` cannot be",
+        ),
+        ("\"http://192.0.2.80/\"", "\"http://\"", "`url` cannot be"),
+        (
+            "\"http://192.0.2.80/\"",
+            "\"http://a@b/\"",
+            "`url` cannot be",
+        ),
+        (
+            "\"http://192.0.2.80/\"",
+            "\"http://a.example/\\r\\nX: y\"",
+            "`url` cannot be",
+        ),
+        ("\"http://192.0.2.80/\"", &long, "`url` cannot be"),
+        (
+            "\"http://192.0.2.80/\"",
+            "\"http://192.0.2.8:81/\"",
+            "not among its `addresses`",
+        ),
+        (
+            "\"http://192.0.2.80/\"",
+            "\"http://[2001:db8::1]/\"",
+            "not among its `addresses`",
+        ),
+        (
+            "\"192.0.2.80\", ",
+            "\"192.0.2\", ",
+            "\"192.0.2\" is not a prefix",
+        ),
+        (
+            "\"198.51.100.0/24\"",
+            "\"0.0.0.0/0\"",
+            "0.0.0.0/0 is everybody",
+        ),
+        ("[\"192.0.2.53\"]", "[]", "`resolvers` names none"),
+        ("open =", "opne =", "unknown key `opne` in [garden]"),
+        (
+            "url = \"http://192.0.2.80/\"",
+            "",
+            "`url` is missing in [notice]",
+        ),
+    ] {
+        let refused = refused(&format!("{BASE}{NOTICE}").replace(right, wrong));
+        assert!(
+            refused
+                .0
+                .iter()
+                .any(|mistake| mistake.message.contains(message)),
+            "{wrong}: {refused}"
+        );
+    }
+}
+
+#[test]
+fn a_class_that_locks_up_without_a_word_is_warned_of() {
+    let garden = DETECT.replace("scope = \"mail\"", "scope = \"garden\"");
+    let warnings = |text: &str| match Policy::from_toml("policy.toml", text) {
+        Ok((_, warnings)) => warnings.0.into_iter().map(|found| found.message).collect(),
+        Err(diagnostics) => panic!("{diagnostics}"),
+    };
+    let silent: Vec<String> = warnings(&format!("{BASE}{garden}"));
+    let silent = silent
+        .iter()
+        .filter(|message| message.contains("no page tells them"));
+    assert_eq!(silent.count(), 1);
+    let told: Vec<String> = warnings(&format!("{BASE}{garden}{NOTICE}"));
+    assert!(
+        told.iter()
+            .all(|message| !message.contains("no page tells them"))
+    );
+}
+
+#[test]
+fn a_subscriber_is_found_by_all_its_prefixes_and_a_neighbour_by_none() {
+    let policy = policy(&format!(
+        "{BASE}[[subscriber]]\nclass = \"mta\"\n\
+         prefixes = [\"203.0.113.8/30\", \"203.0.113.3\", \"2001:db8:200:4200::/56\"]\n\
+         [[subscriber]]\nclass = \"mta\"\nprefixes = [\"203.0.113.0\", \"203.0.113.1\"]\n"
+    ));
+    let net = |text: &str| text.parse::<IpNet>().expect("a prefix");
+    let found = |keys: &[&str]| {
+        let held = keys.iter().map(|key| (net(key), ())).collect();
+        let found = policy.prefixes_of(&held).into_iter();
+        let addresses = [
+            "203.0.113.3",
+            "203.0.113.8",
+            "203.0.113.11",
+            "203.0.113.0",
+            "203.0.113.1",
+        ];
+        let all: Vec<_> = found.map(|(prefix, ())| prefix).collect();
+        let within = |address: &&str| {
+            let address: IpAddr = address.parse().expect("an address");
+            all.iter().any(|prefix| prefix.contains(&address))
+        };
+        let seen = addresses.iter().filter(|address| within(address)).count();
+        (seen, all.contains(&net("2001:db8:200:4200::/56")))
+    };
+    assert_eq!(
+        found(&["203.0.113.8/30"]),
+        (3, true),
+        "the three of the first"
+    );
+    assert_eq!(found(&["203.0.113.0/32"]), (2, false));
+    assert_eq!(found(&["203.0.113.99/32"]), (0, false), "one of the pool");
+    assert_eq!(found(&[]), (0, false));
 }

@@ -126,6 +126,9 @@ pub struct Case {
     pub conclusive: bool,
     /// The last of them.
     pub last_finding: Option<Finding>,
+    /// When the subscriber first read what is said on the notice page of how the case stands.
+    #[serde(default)]
+    pub read: Option<Timestamp>,
 }
 
 impl Case {
@@ -201,6 +204,8 @@ pub enum Act {
     Notified,
     /// The subscriber was restricted, or otherwise than before.
     Quarantined,
+    /// The subscriber read the notice.
+    Read,
     /// The case was closed.
     Released,
 }
@@ -214,6 +219,7 @@ impl Act {
             Self::Found => "found",
             Self::Notified => "notified",
             Self::Quarantined => "quarantined",
+            Self::Read => "read",
             Self::Released => "released",
         }
     }

@@ -101,9 +101,9 @@ impl Remedy {
     }
 
     /// Who is restricted now, and how.
-    pub fn restricted(&self) -> impl Iterator<Item = (&Subscriber, Scope)> {
+    pub fn restricted(&self) -> impl Iterator<Item = (&Case, Scope)> {
         let cases = self.cases.values();
-        cases.filter_map(|case| Some((&case.subscriber, case.scope()?)))
+        cases.filter_map(|case| Some((case, case.scope()?)))
     }
 
     /// When a case next changes by itself.
@@ -185,6 +185,22 @@ impl Remedy {
         draft.finish()
     }
 
+    /// What changes when a subscriber has read the notice: nothing if it was read before, or says of
+    /// no case.
+    #[must_use]
+    pub fn read(&self, subscriber: &Subscriber, now: Timestamp) -> Option<Change> {
+        let (id, case) = self.of(subscriber)?;
+        let is_notice = matches!(case.stage, Stage::Notified | Stage::Quarantined { .. });
+        if !is_notice || case.read.is_some() {
+            return None;
+        }
+        let mut draft = Draft::of(id, case, now);
+        draft.case.read = Some(now);
+        let why = "opened the notice page".to_owned();
+        draft.record(Act::Read, Who::Customer, why, None);
+        Some(draft.finish())
+    }
+
     /// What changes when somebody ends a case.
     ///
     /// # Errors
@@ -263,6 +279,7 @@ impl Draft {
             findings: 0,
             conclusive: false,
             last_finding: None,
+            read: None,
         };
         Self {
             id,
@@ -346,6 +363,7 @@ impl Draft {
     fn stage(&mut self, stage: Stage) {
         self.case.stage = stage;
         self.case.since = self.now;
+        self.case.read = None;
     }
 
     fn record(&mut self, act: Act, who: Who, why: String, evidence: Option<Finding>) {

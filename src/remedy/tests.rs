@@ -98,7 +98,10 @@ fn a_zombie_is_told_at_once_and_quarantined_when_the_grace_is_over() {
     assert_eq!(wait(&mut remedy, DAY - HOUR), []);
     assert_eq!(stage(&remedy), Stage::Notified);
     assert_eq!(wait(&mut remedy, DAY), [Act::Quarantined]);
-    let restricted: Vec<_> = remedy.restricted().collect();
+    let restricted = remedy.restricted();
+    let restricted: Vec<_> = restricted
+        .map(|(case, scope)| (&case.subscriber, scope))
+        .collect();
     assert_eq!(restricted, [(&zombie(), Scope::Mail)]);
     assert_eq!(remedy.next(), Some(at(DAY + EXPIRES_DEFAULT)));
 }
@@ -288,6 +291,7 @@ enum Happening {
     Customer,
     Staff,
     Order,
+    Read,
     Nothing,
 }
 
@@ -297,6 +301,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::Customer),
         1 => Just(Happening::Staff),
         1 => Just(Happening::Order),
+        1 => Just(Happening::Read),
         4 => Just(Happening::Nothing),
     ]
 }
@@ -319,6 +324,7 @@ fn happen(remedy: &Remedy, happening: &Happening, now: Timestamp) -> Option<Chan
         Happening::Order => {
             Some(remedy.quarantine(&zombie(), Scope::Mail, 5 * DAY, ("anna", ""), now))
         }
+        Happening::Read => remedy.read(&zombie(), now),
         Happening::Nothing => None,
     }
 }
@@ -364,6 +370,9 @@ proptest! {
                     if record.act == Act::Released {
                         told = None;
                     }
+                    // Whatever is new has not been read yet.
+                    let is_read = change.case.read.is_some();
+                    prop_assert!(is_read == (record.act == Act::Read) || record.act == Act::Found);
                     last = Some(record.stage);
                 }
                 remedy.apply(change);

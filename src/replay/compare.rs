@@ -23,6 +23,8 @@ pub enum Fate {
     Drop(Reason),
     /// It is answered with a TCP RST.
     Reset(Reason),
+    /// It is answered with what leads to the notice page.
+    Redirect(Reason),
 }
 
 impl Fate {
@@ -31,7 +33,8 @@ impl Fate {
     pub fn reason(self) -> Option<Reason> {
         match self {
             Self::Forward => None,
-            Self::Observe(reason) | Self::Drop(reason) | Self::Reset(reason) => Some(reason),
+            Self::Observe(reason) | Self::Drop(reason) => Some(reason),
+            Self::Reset(reason) | Self::Redirect(reason) => Some(reason),
         }
     }
 
@@ -43,6 +46,7 @@ impl Fate {
             Self::Observe(_) => "observe",
             Self::Drop(_) => "drop",
             Self::Reset(_) => "reset",
+            Self::Redirect(_) => "redirect",
         }
     }
 }
@@ -63,6 +67,7 @@ impl From<&Verdict> for Fate {
             Action::Forward => Self::Forward,
             Action::Drop => Self::Drop(verdict.reason),
             Action::Reset => Self::Reset(verdict.reason),
+            Action::Redirect => Self::Redirect(verdict.reason),
         }
     }
 }

@@ -69,8 +69,8 @@ pub struct Plan {
     pub policy: NamedPolicy,
     /// What else judges them, to see whose verdicts differ.
     pub compare: Option<NamedPolicy>,
-    /// Accounting keys that are quarantined from the first frame on.
-    pub quarantined: Vec<IpNet>,
+    /// Accounting keys that are quarantined from the first frame on, and what is taken away.
+    pub quarantined: Vec<(IpNet, Scope)>,
     /// Keys the source table's hash, so that every run is the same.
     pub seed: u64,
     /// Threads that judge.
@@ -156,7 +156,7 @@ fn judges(plan: &Plan, observer: Option<&Arc<Observer>>) -> Vec<Judge> {
         .as_ref()
         .map(|other| (Arc::clone(&other.policy), table(&other.policy)));
     let restrictions = Restrictions::default();
-    restrictions.set(plan.quarantined.iter().map(|&key| (key, Scope::Mail)));
+    restrictions.set(plan.quarantined.iter().copied());
     let engine = || {
         let engine = Engine::new(Arc::clone(&plan.policy.policy), Arc::clone(&ours))
             .restricted_by(restrictions.clone());

@@ -22,7 +22,7 @@ use crate::{
 pub struct Outputs {
     /// What crossed.
     pub forwarded: Option<PathBuf>,
-    /// What was dropped or reset, each with its verdict as a packet comment.
+    /// What was dropped, reset or redirected, each with its verdict as a packet comment.
     pub dropped: Option<PathBuf>,
 }
 
@@ -152,6 +152,7 @@ fn put_comment(comment: &mut String, policy: &Policy, verdict: &Verdict, frame: 
         Action::Forward => "forward",
         Action::Drop => "drop",
         Action::Reset => "reset",
+        Action::Redirect => "redirect",
     };
     let class = verdict
         .class

@@ -20,7 +20,7 @@ const BUCKETS_MAX: usize = 240;
 /// Frames by what happened to them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct FrameTotals {
-    /// All of them: the sum of the next four.
+    /// All of them: the sum of the next five.
     pub total: u64,
     /// Those that crossed, refusals in observe mode included.
     pub forwarded: u64,
@@ -28,6 +28,8 @@ pub struct FrameTotals {
     pub dropped: u64,
     /// Those that were answered with a TCP RST.
     pub reset: u64,
+    /// Those that were answered with what leads to the notice page.
+    pub redirected: u64,
     /// Those cut by the capture before the bytes that would tell.
     pub unreadable: u64,
     /// Those among the forwarded that observe mode let through although they were refused.
@@ -123,6 +125,8 @@ pub struct ReasonTally {
     pub dropped: u64,
     /// Were answered with a TCP RST.
     pub reset: u64,
+    /// Were answered with what leads to the notice page.
+    pub redirected: u64,
     /// Crossed only because of observe mode.
     pub observed: u64,
 }
@@ -131,7 +135,7 @@ impl ReasonTally {
     /// All frames of this reason.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.forwarded + self.dropped + self.reset + self.observed
+        self.forwarded + self.dropped + self.reset + self.redirected + self.observed
     }
 
     fn count(&mut self, verdict: &Verdict) {
@@ -140,6 +144,7 @@ impl ReasonTally {
             Action::Forward => &mut self.forwarded,
             Action::Drop => &mut self.dropped,
             Action::Reset => &mut self.reset,
+            Action::Redirect => &mut self.redirected,
         };
         *counter += 1;
     }
@@ -205,6 +210,7 @@ impl Tally {
             frames.forwarded += tally.forwarded + tally.observed;
             frames.dropped += tally.dropped;
             frames.reset += tally.reset;
+            frames.redirected += tally.redirected;
             frames.observed += tally.observed;
         }
         frames.unreadable = self.reasons[Reason::Unreadable as usize].total();

@@ -122,6 +122,7 @@ fn verdict(found: &Explanation, out: &mut impl Write) -> io::Result<()> {
         Action::Forward => (CROSSED, "Forwarded"),
         Action::Drop => (STOPPED, "Dropped"),
         Action::Reset => (STOPPED, "Reset"),
+        Action::Redirect => (STOPPED, "Redirected"),
     };
     writeln!(
         out,
@@ -379,5 +380,6 @@ fn action_name(action: Action) -> &'static str {
         Action::Forward => "forward",
         Action::Drop => "drop",
         Action::Reset => "reset",
+        Action::Redirect => "redirect",
     }
 }

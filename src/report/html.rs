@@ -40,7 +40,7 @@ struct Page<'a> {
     detection: Option<DetectionView<'a>>,
     reasons: Vec<ReasonLine>,
     services: [ServiceLine; 2],
-    totals: [TotalLine; 4],
+    totals: [TotalLine; 5],
     comparison: Option<ComparisonView<'a>>,
 }
 
@@ -185,7 +185,7 @@ fn tiles(summary: &Summary) -> [Tile; 4] {
         note,
         alarming,
     };
-    let stopped = frames.dropped + frames.reset;
+    let stopped = frames.dropped + frames.reset + frames.redirected;
     [
         tile(
             frames.total,
@@ -309,11 +309,12 @@ fn service_lines(summary: &Summary) -> [ServiceLine; 2] {
     })
 }
 
-fn total_lines(frames: FrameTotals) -> [TotalLine; 4] {
+fn total_lines(frames: FrameTotals) -> [TotalLine; 5] {
     let lines = [
         ("forwarded", frames.forwarded, false),
         ("dropped", frames.dropped, true),
         ("reset", frames.reset, true),
+        ("redirected", frames.redirected, true),
         ("unreadable", frames.unreadable, false),
     ];
     lines.map(|(fate, count, stopped)| TotalLine {

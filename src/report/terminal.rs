@@ -89,6 +89,7 @@ fn reasons(summary: &Summary, out: &mut impl Write) -> io::Result<()> {
         ("forwarded", frames.forwarded, Style::new()),
         ("dropped", frames.dropped, STOPPED),
         ("reset", frames.reset, STOPPED),
+        ("redirected", frames.redirected, STOPPED),
         ("unreadable", frames.unreadable, Style::new()),
     ] {
         let style = if count == 0 { FAINT } else { style };

@@ -123,6 +123,9 @@ fn timestamp(nanos: Nanos) -> Timestamp {
 /// What happened to the frames of one reason, in one or two words.
 #[must_use]
 pub fn fate(tally: &ReasonTally) -> &'static str {
+    if tally.redirected > 0 {
+        return "redirect";
+    }
     match (tally.dropped > 0, tally.reset > 0, tally.observed > 0) {
         (true, true, _) => "drop, reset",
         (true, false, true) => "drop, observe",
@@ -234,6 +237,10 @@ enum Topic {
     Reply,
     /// Mail of a subscriber who is quarantined, or the answer to it.
     Quarantine,
+    /// What is closed in the walled garden.
+    Garden,
+    /// A quarantined subscriber's browser was sent to the notice page.
+    Told,
     /// A source address in no pool.
     Stranger,
     /// A subscriber's address, where that subscriber is not.
@@ -259,6 +266,8 @@ impl Topic {
             R::SmtpBlocked | R::SubmissionBlocked | R::TableFull => Self::Excess,
             R::SmtpReplyBlocked | R::OrphanSynAck => Self::Reply,
             R::Quarantined | R::QuarantinedReply => Self::Quarantine,
+            R::Walled => Self::Garden,
+            R::Redirected => Self::Told,
             R::Stranger => Self::Stranger,
             R::WrongVlan => Self::Misplaced,
             R::BadIpv4Checksum | R::SourceRoute | R::SynFin | R::SynRst => Self::Malformed,
@@ -280,7 +289,7 @@ pub fn findings(summary: &Summary) -> Vec<String> {
             .iter()
             .filter(|(reason, _)| Topic::of(*reason) == topic);
         of_topic
-            .map(|(_, tally)| tally.dropped + tally.reset)
+            .map(|(_, tally)| tally.dropped + tally.reset + tally.redirected)
             .sum::<u64>()
     };
     let sentence = |topic, noun: &str, one: &str, many: &str| {
@@ -300,6 +309,18 @@ pub fn findings(summary: &Summary) -> Vec<String> {
         "mail segment",
         "from or to quarantined subscribers was stopped.",
         "from or to quarantined subscribers were stopped.",
+    ));
+    sentences.extend(sentence(
+        Topic::Garden,
+        "frame",
+        "from a subscriber in the walled garden was stopped.",
+        "from subscribers in the walled garden were stopped.",
+    ));
+    sentences.extend(sentence(
+        Topic::Told,
+        "segment",
+        "to a web server was answered with what leads to the notice page.",
+        "to web servers were answered with what leads to the notice page.",
     ));
     sentences.extend(sentence(
         Topic::Stranger,

@@ -8,7 +8,7 @@
 //! - A file that is not ours, of another version, or damaged, is refused and left as it is. Damage
 //!   is found when the file is opened: every page has a checksum. Two-phase commits keep redb from
 //!   taking a damaged page for a commit that was torn, and falling back to the one before it.
-//! - One process at a time: the file is locked while it is open.
+//! - One process at a time: the file is locked while it is open. Who finds it so waits two seconds.
 //! - The audit trail is only ever added to, until its time is over ([`Store::expire`]) or a
 //!   subscriber's data must go ([`Store::erase`]). Its numbers are never used twice, so a gap shows
 //!   that something was there.
@@ -26,6 +26,8 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -43,6 +45,8 @@ pub const SCHEMA: &str = "lychgate.store/1";
 const MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
 /// Memory for pages that were read: there is little to read.
 const CACHE: usize = 4 << 20;
+/// How long somebody else may have the file open before it counts as in use.
+const TURN_MAX: Duration = Duration::from_secs(2);
 
 const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 const COUNTER: TableDefinition<'_, &str, u64> = TableDefinition::new("counter");
@@ -112,9 +116,7 @@ impl Store {
         let mut builder = Builder::new();
         builder.set_cache_size(CACHE);
         builder.set_check_integrity_on_open(true);
-        let database = builder
-            .open(path)
-            .map_err(|error| cannot_open(&name, error))?;
+        let database = open_in_turn(&builder, path).map_err(|error| cannot_open(&name, error))?;
         let store = Self { database, name };
         store.check_schema()?;
         Ok(store)
@@ -334,6 +336,20 @@ fn check_magic(file: fs::File, name: &str) -> Result<(), StoreError> {
         return Err(StoreError::Foreign(name.to_owned()));
     }
     Ok(())
+}
+
+/// Opens the file, and waits a little for somebody else who has it open: commands and the notice page
+/// have it for a moment only, and a box that starts must not fail because of them.
+fn open_in_turn(builder: &Builder, path: &Path) -> Result<Database, redb::DatabaseError> {
+    let begin = Instant::now();
+    loop {
+        match builder.open(path) {
+            Err(redb::DatabaseError::DatabaseAlreadyOpen) if begin.elapsed() < TURN_MAX => {
+                thread::sleep(Duration::from_millis(20));
+            }
+            done => return done,
+        }
+    }
 }
 
 fn cannot_open(name: &str, error: redb::DatabaseError) -> StoreError {

@@ -4,8 +4,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::{
-    Decoded, Link, Segment, Service, TcpFlags, Triage, build_reset, decode, endpoints, layers,
-    triage,
+    Decoded, Link, Redirect, Segment, Service, TcpFlags, Transport, Triage, build_reset, decode,
+    endpoints, layers, passage, tcp_segment, triage,
 };
 
 const LINKS: [Link; 6] = [
@@ -65,6 +65,50 @@ pub fn check_contract(data: &[u8]) {
         }
         _ => {}
     }
+    check_passage(frame, wire_length, link, &decoded);
+}
+
+/// A passage has the ends that the frame has, and its segment, if it shows one, can be answered.
+fn check_passage(frame: &[u8], wire_length: u32, link: Link, decoded: &Decoded) {
+    let found = passage(frame, wire_length, link, &is_concentrator);
+    if let Some(found) = found {
+        assert!(!matches!(decoded, Decoded::Evasion(_)));
+        assert_eq!(
+            endpoints(frame, link).map(|(source, _)| source),
+            Some(found.charged)
+        );
+    }
+    let Some(segment) = tcp_segment(frame, wire_length, link, &is_concentrator) else {
+        return;
+    };
+    let ports = Transport::Tcp(segment.source_port, segment.destination_port);
+    assert_eq!(found.map(|found| found.transport), Some(ports));
+    if let Decoded::Segment(mail) = decoded {
+        assert_eq!(segment, *mail);
+    }
+    check_redirect(frame, link, &segment);
+}
+
+/// Whatever is said to a browser goes back the way that its segment came.
+fn check_redirect(frame: &[u8], link: Link, segment: &Segment) {
+    let redirect = Redirect::new("http://notice.example/");
+    let mut out = vec![0; frame.len() + 1024];
+    let Some(length) = redirect.answer(frame, link, segment, &mut out) else {
+        return;
+    };
+    let small = &mut vec![0; length - 1];
+    assert_eq!(redirect.answer(frame, link, segment, small), None);
+    let wire_length = u32::try_from(length).unwrap_or(u32::MAX);
+    let found = tcp_segment(&out[..length], wire_length, link, &is_concentrator);
+    let found = found.unwrap_or_else(|| panic!("an answer is no segment: {:?}", &out[..length]));
+    assert_eq!(
+        (found.source, found.destination, found.vlans),
+        (segment.destination, segment.source, segment.vlans)
+    );
+    assert_eq!(
+        (found.source_port, found.destination_port),
+        (segment.destination_port, segment.source_port)
+    );
 }
 
 /// Triage agrees wherever it decides.

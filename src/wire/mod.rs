@@ -11,17 +11,23 @@
 //! | `link`, `network`, `transport` | its three stretches, outermost first |
 //! | `triage` | the plain shapes, by hand, in a few nanoseconds |
 //! | `explain` | the same walk, told layer by layer |
+//! | `passage` | who speaks to whom, whatever it is about |
+//! | `answer` | the frame that takes an answer back to where a segment came from |
 //! | `reset` | the answer to a refused segment |
+//! | `redirect` | the answer to a quarantined browser |
 //! | `contract` | what holds for any bytes at all, for property tests and fuzzing |
 //!
 //! Nothing here allocates (except [`layers`], which writes text) and nothing here panics, whatever
 //! the bytes are. [`triage()`] and [`decode`] agree on every frame that [`triage()`] decides.
 //! TCP checksums are never looked at: offloads leave them unfinished on perfectly good segments.
 
+mod answer;
 mod contract;
 mod explain;
 mod link;
 mod network;
+mod passage;
+mod redirect;
 mod reset;
 #[cfg(test)]
 mod tests;
@@ -35,6 +41,8 @@ use std::net::IpAddr;
 #[doc(hidden)]
 pub use contract::check_contract;
 pub use explain::{Layer, layers};
+pub use passage::{Passage, Transport, passage, tcp_segment};
+pub use redirect::{LOCATION_MAX, Redirect};
 pub use reset::build_reset;
 pub use triage::{PlainSegment, Triage, triage};
 pub use unreachable::{Quote, unreachable};
@@ -46,6 +54,9 @@ pub const SMTP: u16 = 25;
 pub const SUBMISSION: u16 = 587;
 /// TCP port of message submission over implicit TLS (RFC 8314).
 pub const SUBMISSIONS: u16 = 465;
+
+/// TCP port of plain HTTP (RFC 9110).
+pub const HTTP: u16 = 80;
 
 /// At most this many VLAN tags in front of the network header.
 pub const TAGS_MAX: usize = 8;

@@ -3,7 +3,7 @@
 use etherparse::ip_number;
 
 use super::{
-    Blemish, Crossing, Fault, SMTP, SUBMISSION, SUBMISSIONS, Segment, TcpFlags,
+    Blemish, Crossing, Fault, SMTP, SUBMISSION, SUBMISSIONS, Segment, TcpFlags, Transport,
     network::{UDP, offset},
     walk::{End, Step, Trace, Walk},
 };
@@ -13,6 +13,8 @@ const IPV6: u8 = ip_number::IPV6.0;
 const GRE: u8 = ip_number::GRE.0;
 const ESP: u8 = ip_number::ENCAPSULATING_SECURITY_PAYLOAD.0;
 const ETHERIP: u8 = ip_number::ETHER_IP.0;
+const ICMP: u8 = ip_number::ICMP.0;
+const ICMPV6: u8 = ip_number::IPV6_ICMP.0;
 const L2TP: u8 = ip_number::LAYER2_TUNNELING_PROTOCOL.0;
 const MPLS_IN_IP: u8 = ip_number::MPLS_IN_IP.0;
 
@@ -69,6 +71,10 @@ impl<T: Trace> Walk<'_, T> {
         let tunnel = match protocol {
             IPV4 | IPV6 | GRE | ESP | ETHERIP | L2TP | MPLS_IN_IP => true,
             UDP => at.is_some_and(|at| self.is_udp_tunnel(at)),
+            ICMP | ICMPV6 => {
+                self.transport = Transport::Icmp;
+                false
+            }
             _ => false,
         };
         End::Crosses(if tunnel {
@@ -84,6 +90,7 @@ impl<T: Trace> Walk<'_, T> {
         };
         self.trace
             .layer(at, "UDP", || format!("{source} → {destination}"));
+        self.transport = Transport::Udp(source, destination);
         either_in(&TUNNEL_PORTS, (source, destination))
     }
 
@@ -98,10 +105,11 @@ impl<T: Trace> Walk<'_, T> {
                 shown.map(tcp_text).unwrap_or_default()
             )
         });
+        self.transport = Transport::Tcp(source_port, destination_port);
         if let Some(fault) = self.first_fragment {
             self.whole_tcp_header(at, fault)?;
         }
-        if !is_mail(source_port) && !is_mail(destination_port) {
+        if !is_mail(source_port) && !is_mail(destination_port) && !self.any_port {
             return Err(End::Crosses(Crossing::NotMail));
         }
         if let Some(fault) = self.overrun {

@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use super::{Crossing, Decoded, Evasion, Fault, Link, Segment, Softwire, Vlans};
+use super::{Crossing, Decoded, Evasion, Fault, Link, Segment, Softwire, Transport, Vlans};
 
 /// Full judgement of one frame.
 ///
@@ -133,6 +133,10 @@ pub(super) struct Walk<'a, T> {
     pub(super) bad_checksum: bool,
     /// A source route that the packet has yet to follow.
     pub(super) source_route: bool,
+    /// What the innermost packet carries, where the walk came so far.
+    pub(super) transport: Transport,
+    /// Whether a TCP segment between any ports is wanted, not only mail's.
+    pub(super) any_port: bool,
 }
 
 impl<'a, T: Trace> Walk<'a, T> {
@@ -157,6 +161,8 @@ impl<'a, T: Trace> Walk<'a, T> {
             softwire: None,
             bad_checksum: false,
             source_route: false,
+            transport: Transport::default(),
+            any_port: false,
         }
     }
 

@@ -51,8 +51,11 @@ pub struct DirectionCounts {
     pub dropped: u64,
     /// Refused, and answered with a TCP RST.
     pub reset: u64,
-    /// Refused with a RST that could not be sent: there is no fit answer to the frame
-    /// ([`crate::wire::build_reset`]), or no room for one. Dropped in silence.
+    /// Answered in the place of a web server, with a redirect to the notice page or what leads to it.
+    pub redirected: u64,
+    /// Refused or redirected with an answer that could not be sent: there is no fit one to the frame
+    /// ([`crate::wire::build_reset`], [`crate::wire::Redirect`]), or no room for it. Dropped in
+    /// silence.
     pub unanswered: u64,
     /// To be forwarded, but the other port's transmit ring stayed full: dropped.
     pub tx_full: u64,
@@ -62,9 +65,9 @@ impl DirectionCounts {
     /// Whether each frame received has had exactly one fate.
     #[must_use]
     pub fn is_balanced(&self) -> bool {
-        let fates =
-            self.forwarded.frames + self.dropped + self.reset + self.unanswered + self.tx_full;
-        self.received.frames == fates
+        let answered = self.reset + self.redirected;
+        let dropped = self.dropped + self.unanswered + self.tx_full;
+        self.received.frames == self.forwarded.frames + answered + dropped
     }
 }
 
@@ -74,6 +77,7 @@ impl AddAssign for DirectionCounts {
         self.forwarded += more.forwarded;
         self.dropped += more.dropped;
         self.reset += more.reset;
+        self.redirected += more.redirected;
         self.unanswered += more.unanswered;
         self.tx_full += more.tx_full;
     }

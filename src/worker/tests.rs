@@ -1,5 +1,6 @@
 //! The worker over ports in memory, on good days and bad.
 
+mod answers;
 mod faults;
 mod parity;
 
@@ -21,7 +22,7 @@ use crate::{
     policy::Policy,
     source::SourceTable,
     synth::packet::Packet,
-    wire::{TcpFlags, decode},
+    wire::{Decoded, TcpFlags, decode},
 };
 
 const POLICY: &str = r#"

@@ -21,3 +21,4 @@ mod place;
 mod stamps;
 mod steering;
 mod tuning;
+mod walls;

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use ipnet::IpNet;
 use lychgate::{
     engine::{Action, Effect, Nanos, Reason},
+    policy::steps::Scope,
     synth::packet::Packet,
     wire::{Link, TcpFlags},
 };
@@ -20,8 +21,8 @@ pub struct Case {
     pub about: &'static str,
     pub policy: String,
     pub link: Link,
-    /// Accounting keys that are quarantined.
-    pub quarantined: Vec<IpNet>,
+    /// Accounting keys that are quarantined, and what is taken away.
+    pub quarantined: Vec<(IpNet, Scope)>,
     pub frames: Vec<Fixture>,
     /// The report's counts for SMTP and submission, where they are worth writing by hand.
     pub mail: Option<[Mail; 2]>,
@@ -65,8 +66,9 @@ impl Case {
     }
 
     /// This subscriber is quarantined.
-    pub fn quarantined(mut self, key: &str) -> Self {
-        self.quarantined.push(key.parse().expect("a prefix"));
+    pub fn quarantined(mut self, key: &str, scope: Scope) -> Self {
+        self.quarantined
+            .push((key.parse().expect("a prefix"), scope));
         self
     }
 
@@ -86,6 +88,7 @@ impl Case {
         let action = match reason.effect() {
             Effect::Forward => Action::Forward,
             Effect::Drop | Effect::Refuse => Action::Drop,
+            Effect::Redirect => Action::Redirect,
         };
         let wire_length = bytes.len() as u32;
         let (says, time) = (says.into(), self.now);
@@ -139,6 +142,7 @@ impl Case {
             let action = match (frame.action, frame.observed) {
                 (Action::Forward, true) => ", but forwarded (observed)",
                 (Action::Reset, _) => ", with a TCP RST",
+                (Action::Redirect, _) => ", with what leads to the notice page",
                 _ => "",
             };
             let cut = match frame.bytes.len() {

@@ -1,6 +1,6 @@
 //! Who a subscriber is and what its class may: blocks, observation, strangers, VLANs.
 
-use lychgate::{engine::Reason, synth::packet::Packet, wire::TcpFlags};
+use lychgate::{engine::Reason, policy::steps::Scope, synth::packet::Packet, wire::TcpFlags};
 
 use super::{
     case::{Case, attempt, syn, syn_from},
@@ -83,8 +83,8 @@ fn quarantined() -> Case {
          Neighbours notice nothing.",
         one_class("smtp = \"allow\""),
     )
-    .quarantined("203.0.113.66/32")
-    .quarantined("2001:db8:200:4200::/56")
+    .quarantined("203.0.113.66/32", Scope::Mail)
+    .quarantined("2001:db8:200:4200::/56", Scope::Mail)
     .frame("An attempt", syn(zombie, server), no)
     .frame(
         "Data of a connection from before",

@@ -11,7 +11,7 @@ use std::{
 use ipnet::IpNet;
 use lychgate::{
     io::capture::{PcapWriter, Precision, Record, Writer},
-    policy::Policy,
+    policy::{Policy, steps::Scope},
     replay::{Captures, NamedPolicy, Outputs, Plan, replay},
     report,
     wire::Link,
@@ -76,7 +76,7 @@ pub fn make(
 pub fn report_on(
     folder: &Path,
     input: &str,
-    (text, quarantined): (&str, &[IpNet]),
+    (text, quarantined): (&str, &[(IpNet, Scope)]),
     workers: usize,
     outputs: Outputs,
 ) -> Vec<u8> {

@@ -17,6 +17,7 @@ mod limits;
 mod plain;
 mod policies;
 mod village;
+mod walls;
 mod zombies;
 
 use std::{
@@ -29,7 +30,6 @@ use std::{
 use lychgate::{
     engine::{Action, Engine, Frame, Judgements, Reason, Restrictions, Verdict},
     io::capture::{Reader, Record},
-    policy::steps::Scope,
     source::SourceTable,
 };
 use serde_json::Value;
@@ -48,6 +48,7 @@ fn cases() -> Vec<Case> {
         lengths::cases(),
         limits::cases(),
         classes::cases(),
+        walls::cases(),
     ]
     .into_iter()
     .flatten()
@@ -177,6 +178,8 @@ fn the_report_counts_what_the_fixtures_say() {
         assert_eq!(frames["dropped"], of(Action::Drop), "{}", case.name);
         assert_eq!(frames["unreadable"], unreadable, "{}", case.name);
         assert_eq!(frames["reset"], of(Action::Reset), "{}", case.name);
+        let redirected = of(Action::Redirect);
+        assert_eq!(frames["redirected"], redirected, "{}", case.name);
         let Some(mail) = case.mail else { continue };
         for (service, expected) in ["smtp", "submission"].into_iter().zip(mail) {
             let counts = ["syn_frames", "attempts", "admitted", "refused"]
@@ -280,6 +283,6 @@ fn engine(case: &Case) -> Engine {
     let policy = policy(&folder(case), &case.policy);
     let sources = Arc::new(SourceTable::new(policy.capacity(), Some(SEED)));
     let restrictions = Restrictions::default();
-    restrictions.set(case.quarantined.iter().map(|&key| (key, Scope::Mail)));
+    restrictions.set(case.quarantined.iter().copied());
     Engine::new(policy, sources).restricted_by(restrictions)
 }

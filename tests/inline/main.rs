@@ -15,6 +15,7 @@ mod place;
 mod reload;
 #[path = "../replay_cli/schema.rs"]
 mod schema;
+mod walls;
 mod wire;
 
 use std::{

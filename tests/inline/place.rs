@@ -251,6 +251,11 @@ impl Place {
         fs::write(&self.policy, policy).unwrap();
     }
 
+    /// Where a box that keeps cases is asked for them.
+    pub fn socket(&self) -> PathBuf {
+        self.policy.with_extension("redb.sock")
+    }
+
     /// What staff decide; it must succeed.
     pub fn staff(&self, arguments: &[&str]) {
         let policy = self.policy.to_str().unwrap();

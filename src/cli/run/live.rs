@@ -341,6 +341,9 @@ fn tell(notice: &Notice<'_>, stats: bool, events: Option<&Events>) {
                 events.tell(event);
             }
         }
+        Notice::Walls(error) => eprintln!(
+            "lychgate: ALARM: the kernel program does not know who is quarantined: {error:#}"
+        ),
         Notice::Queue(event) if event.stall.is_some() => eprintln!("lychgate: ALARM: {event}"),
         Notice::Queue(event) => eprintln!("lychgate: {event}"),
         Notice::TableFull(full) => {

@@ -184,11 +184,11 @@ fn a_case_follows_the_subscriber_to_another_address() {
         "\"203.0.113.99/32\"",
     );
     let casebook = Casebook::open(policy(&moved), &keeping).expect("the store");
-    let [(subscriber, _)] = casebook.remedy.restricted().collect::<Vec<_>>()[..] else {
+    let [(case, _)] = casebook.remedy.restricted().collect::<Vec<_>>()[..] else {
         panic!("one")
     };
     assert_eq!(
-        subscriber.key(&casebook.policy),
+        case.subscriber.key(&casebook.policy),
         Some(key("203.0.113.99/32"))
     );
     assert_eq!(casebook.restrictions().len(), 1);
@@ -286,7 +286,38 @@ fn requests_and_answers_are_what_the_documentation_shows() {
         serde_json::from_str::<Request>(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         count += 1;
     }
-    assert_eq!(count, 5, "one of each");
+    assert_eq!(count, 7, "one of each");
+}
+
+#[test]
+fn who_has_read_the_notice_is_not_sent_there_again_until_something_is_new() {
+    let notice = "[notice]\nurl = \"http://a.example/\"\naddresses = [\"192.0.2.80\"]\n";
+    let policy = policy(&format!("{POLICY}{notice}"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let keeping = keeping(&folder);
+    let mut casebook = Casebook::open(Arc::clone(&policy), &keeping).expect("a store");
+    let walls = |casebook: &Casebook| casebook.restrictions().walls(&policy).len();
+    let who = "203.0.113.66".to_owned();
+    let read = Request::Read { who };
+    let acts = |reply| match reply {
+        Reply::Done { records } => records.iter().map(|record| record.act).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        acts(casebook.answer(&read, at(0))),
+        [],
+        "there is nothing to read"
+    );
+    casebook.answer(&add("203.0.113.66"), at(1));
+    assert_eq!(walls(&casebook), 1);
+    assert_eq!(acts(casebook.answer(&read, at(2))), [Act::Read]);
+    assert_eq!(acts(casebook.answer(&read, at(3))), [], "nothing new");
+    assert_eq!((walls(&casebook), casebook.restrictions().len()), (0, 1));
+    drop(casebook);
+    let mut casebook = Casebook::open(Arc::clone(&policy), &keeping).expect("the store");
+    assert_eq!(walls(&casebook), 0, "remembered");
+    casebook.answer(&add("203.0.113.66"), at(4));
+    assert_eq!(walls(&casebook), 1, "decided anew");
 }
 
 #[test]
@@ -315,7 +346,8 @@ fn another_policy_finds_whoever_is_quarantined_under_the_new_key_or_says_who_is_
     assert_eq!((restrictions.len(), casebook.lost().len()), (1, 0));
     let key = in_force.policy().key_of("ACME");
     assert_eq!(key, Some("203.0.113.40/32".parse().expect("a prefix")));
-    assert_eq!(casebook.keyed(), [(key.expect("it is there"), Scope::Mail)]);
+    let restricted = [(key.expect("it is there"), Scope::Mail.into())];
+    assert_eq!(casebook.keyed(), restricted);
     let gone = POLICY.replace("name = \"ACME\"", "name = \"Other\"");
     casebook.adopt(&in_force, edition(policy(&gone)));
     assert_eq!((restrictions.len(), casebook.lost().len()), (0, 1));

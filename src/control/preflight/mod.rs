@@ -14,12 +14,14 @@
 //! |---|---|
 //! | `facts` | what the kernel tells |
 //! | `card` | what sysfs tells of the card behind an interface: its node, its interrupts |
+//! | `quirks` | what single drivers cannot do, and what is asked of them instead |
 //! | `judge` | what is to be said of it |
 //! | `show` | how it is said |
 
 mod card;
 mod facts;
 mod judge;
+mod quirks;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -32,6 +34,7 @@ use serde::Serialize;
 pub use card::Interrupt;
 pub use facts::{Facts, HostFacts, PortFacts};
 pub use judge::{judge, judge_attached};
+pub use quirks::adapt;
 pub use show::SCHEMA;
 
 use super::cores;
@@ -173,7 +176,7 @@ impl Inspection {
 }
 
 /// Looks at two interfaces, access and uplink. Changes nothing. If `wanted` names no cores, those
-/// are taken that [`cores::choose`] would choose.
+/// are taken that [`cores::choose`] would choose; what a driver cannot do is not asked of it.
 ///
 /// # Errors
 ///
@@ -196,7 +199,9 @@ pub fn inspect(
         // Where there are too few, that is a finding of its own.
         wanted.cores = cores::choose(workers, &names).unwrap_or_default();
     }
-    let report = Report(judge(&facts, &wanted));
+    let adapted = adapt(&facts, &mut wanted);
+    let mut report = Report(judge(&facts, &wanted));
+    report.0.extend(adapted);
     Ok(Inspection {
         interfaces,
         facts,

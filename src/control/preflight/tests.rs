@@ -271,6 +271,54 @@ fn what_attaching_changed_is_told_and_nothing_else() {
     assert!(!said.contains("takes no frames"), "{said}");
 }
 
+/// Two ports of one driver: what is told, and what is asked of them in the end.
+fn adapted(driver: &str, mode: Mode, steer: Steer) -> (String, Options) {
+    let mut facts = facts();
+    for port in &mut facts.ports {
+        port.driver = Some(driver.to_owned());
+    }
+    let mut wanted = wanted();
+    wanted.steer = steer;
+    wanted.options.mode = mode;
+    let findings = adapt(&facts, &mut wanted);
+    (text(&Report(findings)), wanted.options)
+}
+
+/// Found in the lab: an emulated igb made two frames of every one above 1024 octets.
+#[test]
+fn a_card_that_receives_into_whole_kib_gets_frames_that_hold_a_whole_packet() {
+    for driver in ["igb", "igc", "ixgbe"] {
+        for (mode, frame_size) in [
+            (Mode::Auto, 4096),
+            (Mode::ZeroCopy, 4096),
+            (Mode::Copy, 2048),
+        ] {
+            let (told, options) = adapted(driver, mode, Steer::Auto);
+            assert_eq!((told.as_str(), options.frame_size), ("", frame_size));
+        }
+    }
+    assert_eq!(
+        adapted("ice", Mode::Auto, Steer::Auto).1.frame_size,
+        2048,
+        "others stay as they are"
+    );
+}
+
+/// Found in the lab: with a worker that hung, or with steering `mail`, an emulated virtio-net lost
+/// all that crosses in the kernel.
+#[test]
+fn virtio_net_is_run_by_copying_because_else_the_bypass_would_lose_frames() {
+    let (told, options) = adapted("virtio_net", Mode::Auto, Steer::Auto);
+    assert_eq!(options.mode, Mode::Copy);
+    assert!(told.starts_with("warning     eth1   driver"), "{told}");
+    let (told, options) = adapted("virtio_net", Mode::ZeroCopy, Steer::All);
+    assert_eq!(options.mode, Mode::ZeroCopy);
+    assert!(told.starts_with("warning     eth1   driver"), "{told}");
+    let (told, _) = adapted("virtio_net", Mode::ZeroCopy, Steer::Mail);
+    assert!(told.starts_with("REFUSAL     eth1   driver"), "{told}");
+    assert_eq!(adapted("virtio_net", Mode::Copy, Steer::Mail).0, "");
+}
+
 #[test]
 fn interrupts_are_known_by_their_names() {
     let table = "\

@@ -2,14 +2,17 @@
 
 use std::{iter, sync::Mutex};
 
+use ipnet::IpNet;
+
 use super::*;
 use crate::{
-    engine::{Edition, InForce, Restrictions},
+    engine::{Edition, InForce, Restrictions, Wall},
     io::{
         Side,
         fault::{Fault, Faulty},
         memory::{FarEnd, MemoryPorts, Shape, pair},
     },
+    policy::steps::Scope,
     synth::packet::Packet,
 };
 
@@ -31,6 +34,8 @@ type Faults = Box<dyn Iterator<Item = Fault> + Send>;
 /// Ports that were made beforehand, so that the test has their far ends.
 struct Bench {
     ports: Mutex<Vec<Option<Faulty<MemoryPorts, Faults>>>>,
+    /// Every set of walls that the kernel was told.
+    walls: Mutex<Vec<Vec<(IpNet, Wall)>>>,
 }
 
 impl Site for Bench {
@@ -39,6 +44,13 @@ impl Site for Bench {
     fn open(&self, index: usize) -> anyhow::Result<Self::Ports> {
         let mut ports = self.ports.lock().expect("no panic under this lock");
         ports[index].take().context("queue 1 of eth9 is in use")
+    }
+
+    fn wall(&self, walls: &[(IpNet, Wall)]) -> anyhow::Result<()> {
+        let mut told = self.walls.lock().expect("no panic under this lock");
+        told.push(walls.to_vec());
+        anyhow::ensure!(walls.len() < 2, "no room");
+        Ok(())
     }
 }
 
@@ -50,7 +62,8 @@ fn site(faults: Vec<Faults>) -> (Bench, Vec<FarEnd>) {
     });
     let (ports, far): (Vec<_>, _) = pairs.unzip();
     let ports = Mutex::new(ports);
-    (Bench { ports }, far)
+    let walls = Mutex::default();
+    (Bench { ports, walls }, far)
 }
 
 fn flawless() -> Faults {
@@ -358,4 +371,35 @@ fn a_full_source_table_is_told_once_with_how_many_were_let_pass_and_the_rest_at_
     assert!(rest.attempts >= 10, "{rest:?}");
     // It is an estimate: two may have one bit.
     assert!((first.sources + rest.sources).abs_diff(50 - 16) <= 3);
+}
+
+#[test]
+fn the_kernel_hears_of_every_wall_and_if_it_cannot_somebody_is_told() {
+    let (site, _far) = site(vec![flawless()]);
+    let plan = plan(1);
+    let restrictions = plan.restrictions.clone();
+    let supervisor = Supervisor::new(plan);
+    let stopper = supervisor.stopper();
+    let keys = ["203.0.113.1/32", "203.0.113.2/32"].map(|key| key.parse().expect("a prefix"));
+    let garden = |count: usize| keys.into_iter().take(count).map(|key| (key, Scope::Garden));
+    restrictions.set(garden(1));
+    let mut alarms = Vec::new();
+    let summary = supervisor.run(&site, &mut |notice| match notice {
+        Notice::Started(_) => {
+            restrictions.set(garden(2));
+        }
+        Notice::Walls(error) => {
+            alarms.push(error.to_string());
+            restrictions.set(garden(0));
+        }
+        Notice::Rates(_) => {
+            let told = site.walls.lock().expect("no panic under this lock");
+            if told.last().is_some_and(Vec::is_empty) {
+                stopper.stop("nobody is behind a wall");
+            }
+        }
+        _ => {}
+    });
+    assert!(summary.expect("ports are there").is_clean());
+    assert!(alarms.iter().all(|alarm| alarm == "no room") && !alarms.is_empty());
 }

@@ -84,11 +84,11 @@ impl LeaseOptions {
     }
 }
 
-/// `struct relay_key`.
-pub(super) fn relay_key(relay: IpNet) -> [u8; 20] {
-    let (length, address) = match relay {
-        IpNet::V4(relay) => (96 + relay.prefix_len(), relay.network().to_ipv6_mapped()),
-        IpNet::V6(relay) => (relay.prefix_len(), relay.network()),
+/// `struct prefix_key`.
+pub(super) fn prefix_key(prefix: IpNet) -> [u8; 20] {
+    let (length, address) = match prefix {
+        IpNet::V4(prefix) => (96 + prefix.prefix_len(), prefix.network().to_ipv6_mapped()),
+        IpNet::V6(prefix) => (prefix.prefix_len(), prefix.network()),
     };
     let mut octets = [0; 20];
     octets[..4].copy_from_slice(&u32::from(length).to_ne_bytes());

@@ -20,6 +20,7 @@
 //! | `link` | how it hangs on the ports |
 //! | `heartbeat` | how it knows that a worker is alive |
 //! | `lease` | what it may refuse by itself |
+//! | `wall` | what it may not let cross by itself, although it is no mail |
 //! | `flood`, `packet` | a generator's ways out: src/bpf/blast.bpf.c, and packet sockets |
 //! | `sink` | taking whatever arrives: src/bpf/sink.bpf.c |
 //! | `error` | what went wrong, and what to do about it |
@@ -47,6 +48,7 @@ mod sockopt;
 #[cfg(test)]
 mod tests;
 mod umem;
+mod wall;
 
 use std::{io, os::fd::AsFd, time::Duration};
 
@@ -72,6 +74,7 @@ pub use self::{
     sink::{Counter, Hook, Listener, Tally},
     sockopt::{BusyPoll, SocketObtained},
     umem::Frame,
+    wall::{WALLS_MAX, Wall},
 };
 use self::{program::Registration, rings::Port, umem::Memory};
 use super::{Census, Lease, Ports, Side};

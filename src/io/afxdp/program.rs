@@ -22,8 +22,9 @@ use libbpf_rs::{
 use super::{
     error::{Error, Result},
     heartbeat::{Heartbeat, Heartbeats, deadline_min},
-    lease::{LEASE_COUNTERS_MAX, LeaseOptions, Leases, SynMemory, relay_key},
+    lease::{LEASE_COUNTERS_MAX, LeaseOptions, Leases, SynMemory, prefix_key},
     netdev::Interface,
+    wall::{Wall, Walls},
 };
 use crate::io::Side;
 
@@ -176,6 +177,7 @@ pub struct Steering {
     heartbeats: Arc<Heartbeats>,
     leasing: LeaseOptions,
     generation: AtomicU32,
+    walls: Mutex<Walls>,
 }
 
 impl Steering {
@@ -214,6 +216,7 @@ impl Steering {
             heartbeats: Arc::new(heartbeats),
             leasing,
             generation: AtomicU32::new(0),
+            walls: Mutex::default(),
         };
         steering.set(settings)?;
         steering.void_leases(&steering.leasing.relays)?;
@@ -291,7 +294,7 @@ impl Steering {
         let known = map(&self.object, "relays")?;
         for &relay in relays {
             known
-                .update(&relay_key(relay), &[0; 4], MapFlags::ANY)
+                .update(&prefix_key(relay), &[0; 4], MapFlags::ANY)
                 .map_err(|cause| {
                     Error::new(SUBJECT, format!("make {relay} known as a relay"), cause)
                         .remedy("restart the box, which makes room for as many as there are")
@@ -301,7 +304,7 @@ impl Steering {
         self.update("lease_terms", 0, &self.leasing.terms(generation))?;
         self.generation.store(generation, Ordering::Relaxed);
         // Not before: until now they stood between leases and those relays.
-        let current: HashSet<_> = relays.iter().map(|&relay| relay_key(relay)).collect();
+        let current: HashSet<_> = relays.iter().map(|&relay| prefix_key(relay)).collect();
         let gone: Vec<_> = known
             .keys()
             .filter(|key| key.first_chunk().is_none_or(|key| !current.contains(key)))
@@ -339,6 +342,17 @@ impl Steering {
                 .map_err(|cause| Error::new(SUBJECT, format!("hold on to its map {name}"), cause))
         };
         Ok(Leases::new(hold("leases")?, hold("leases_until")?))
+    }
+
+    /// From now on, harmless frames under these addresses come from the access port to the workers,
+    /// and no others. If the kernel has no room for all of them, everything does.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses. Everything comes to the workers then, if that much can be had.
+    pub fn wall(&self, walls: &[(IpNet, Wall)]) -> Result<()> {
+        let mut known = self.walls.lock().unwrap_or_else(PoisonError::into_inner);
+        known.set(&self.object, walls)
     }
 
     /// Frames refused under leases, by counter: those that are not 0.

@@ -5,6 +5,7 @@ mod corpus;
 mod links;
 mod packets;
 mod promises;
+mod redirects;
 mod resets;
 mod segments;
 mod stacks;
