@@ -32,8 +32,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "control",
         &[
-            "wire", "policy", "source", "detect", "engine", "io", "worker", "report", "remedy",
+            "wire",
+            "policy",
+            "source",
+            "detect",
+            "engine",
+            "io",
+            "worker",
+            "report",
+            "remedy",
             "store",
+            "complaint",
         ],
     ),
     ("notice", &["policy", "remedy", "control"]),

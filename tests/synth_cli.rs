@@ -191,6 +191,27 @@ fn a_providers_day_comes_with_a_policy_and_with_who_is_a_zombie() {
 }
 
 #[test]
+fn the_zombies_of_a_providers_day_are_found_and_nobody_else_is() {
+    let directory = tempdir().unwrap();
+    let options = "synth day.pcap.zst --profile isp --subscribers 3000 --duration 12h --seed 5 \
+                   --policy-out isp.toml --truth-out truth.csv";
+    runs(&directory, &options.split_whitespace().collect::<Vec<_>>());
+    let options = "replay --policy isp.toml --json day.json day.pcap.zst";
+    runs(&directory, &options.split_whitespace().collect::<Vec<_>>());
+    let report: Value = serde_json::from_slice(&read(&directory, "day.json")).unwrap();
+    let flagged = report["flagged"].as_array().unwrap().iter();
+    let mut flagged: Vec<_> = flagged.map(|row| row["source"].as_str().unwrap()).collect();
+    flagged.sort_unstable();
+    let truth = String::from_utf8(read(&directory, "truth.csv")).unwrap();
+    let zombies = truth.lines().filter(|line| line.contains(",true,"));
+    let mut zombies: Vec<_> = zombies
+        .map(|line| line.split(',').next().unwrap())
+        .collect();
+    zombies.sort_unstable();
+    assert_eq!((flagged.len(), flagged), (30, zombies));
+}
+
+#[test]
 fn options_that_make_no_sense_together_are_refused_with_what_to_do() {
     let directory = tempdir().unwrap();
     for (arguments, message) in [

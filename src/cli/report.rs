@@ -6,6 +6,7 @@ use std::{
     net::IpAddr,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,7 +16,14 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::Serialize;
 
+#[cfg(unix)]
+use super::quarantine;
 use super::{is_standard_stream, load_policy};
+#[cfg(unix)]
+use crate::control::{
+    casebook::{Reply, Request},
+    counter,
+};
 use crate::{
     complaint::{self, Complaint, OCTETS_MAX, Reporter, Statement, TimeOf},
     events::{Event, Events},
@@ -31,6 +39,7 @@ Examples:
   lychgate report complaint.eml --policy isp.toml         what it says, and whose address it is
   lychgate report /var/mail/abuse --json                  every message of a maildir
   lychgate report - --policy isp.toml --tell              from a mail server's pipe to your ticket system
+  lychgate report complaint.eml --policy isp.toml --hold  and make it part of the subscriber's case
   lychgate report arf --source 192.0.2.7 --attempts 431 --from abuse@isp.example \\
       --to abuse@other.example > report.eml
   lychgate report xarf --source 192.0.2.7 --attempts 431 --destinations 420 \\
@@ -62,6 +71,11 @@ pub struct ReportArgs {
     /// Tell the outlets of the policy's `[events]`, too
     #[arg(long, requires = "policy")]
     tell: bool,
+
+    /// Hold each complaint against the subscriber who has the address: in the running box, or, where
+    /// none runs, in its store (the policy's `[store]`)
+    #[arg(long, requires = "policy")]
+    hold: bool,
 
     /// Tell it as JSON
     #[arg(long)]
@@ -154,12 +168,12 @@ fn write(args: WriteArgs, form: fn(&Statement) -> io::Result<Vec<u8>>) -> anyhow
 }
 
 fn read(args: &ReportArgs) -> anyhow::Result<ExitCode> {
-    let policy = args
+    let named = args
         .policy
         .as_deref()
         .map(|file| load_policy(file, true))
         .transpose()?;
-    let policy = policy.as_ref().map(|named| &*named.policy);
+    let policy = named.as_ref().map(|named| &*named.policy);
     let mut document = Document {
         schema: "lychgate.complaint/1",
         complaints: Vec::new(),
@@ -189,6 +203,9 @@ fn read(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     if args.tell {
         tell(&document, policy)?;
     }
+    if let Some(named) = named.as_ref().filter(|_| args.hold) {
+        hold(&document, &named.policy)?;
+    }
     let mut out = io::stdout().lock();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &document)?;
@@ -202,6 +219,34 @@ fn read(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         (0, _) => ExitCode::from(super::UNUSABLE),
         (_, _) => ExitCode::FAILURE,
     })
+}
+
+/// Holds the complaints against whom they name, and says what came of each.
+#[cfg(unix)]
+fn hold(document: &Document, policy: &Arc<Policy>) -> anyhow::Result<()> {
+    for filed in &document.complaints {
+        let complaint = Box::new(filed.complaint.clone());
+        match counter::ask(policy, &Request::Complain { complaint })? {
+            Reply::Done { records } if records.is_empty() => {
+                eprintln!("lychgate: {}: nothing new: it was held already", filed.file);
+            }
+            Reply::Done { records } => {
+                for record in &records {
+                    eprintln!("lychgate: {}: {}", filed.file, quarantine::line(record));
+                }
+            }
+            Reply::Refused { why } => {
+                eprintln!("lychgate: {}: held against nobody: {why}", filed.file);
+            }
+            _ => anyhow::bail!("the box answered something else than was asked"),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn hold(_document: &Document, _policy: &Arc<Policy>) -> anyhow::Result<()> {
+    anyhow::bail!("--hold: only a box on unix keeps cases")
 }
 
 /// Tells every outlet of the policy of the complaints that name an address, and waits until it is

@@ -16,7 +16,7 @@ mod xarf;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use thiserror::Error;
 
 pub use statement::{BadReporter, Reporter, Statement, write_arf, write_xarf};
@@ -27,7 +27,7 @@ pub const OCTETS_MAX: usize = 16 << 20;
 const TEXT_MAX: usize = 200;
 
 /// The form that a report came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Form {
     /// RFC 5965.
@@ -51,7 +51,7 @@ impl Form {
 }
 
 /// What is complained about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Unwanted mail; ARF calls it abuse.
@@ -91,6 +91,15 @@ impl Kind {
         }
     }
 
+    /// Whether it speaks for a zombie.
+    #[must_use]
+    pub const fn accuses(self) -> bool {
+        matches!(
+            self,
+            Self::Spam | Self::Fraud | Self::Malware | Self::Infected | Self::Attack
+        )
+    }
+
     /// The kind behind a word of ARF or XARF.
     fn of(stated: &str) -> Self {
         let letters: String = stated
@@ -116,7 +125,7 @@ impl Kind {
 }
 
 /// What a complaint's time is the time of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TimeOf {
     /// What is complained about.
@@ -126,7 +135,7 @@ pub enum TimeOf {
 }
 
 /// A report in our form.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Complaint {
     /// The form that it came in.
     pub form: Form,

@@ -5,7 +5,7 @@
 //! no box running: both give the same answers to the same [`Request`]s.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,12 +14,15 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::findings;
 use crate::{
+    complaint::Complaint,
     detect::Observer,
-    engine::{Edition, InForce, Restriction, Restrictions},
-    policy::{Keeping, Policy, steps::Scope},
+    engine::{Edition, InForce, Restriction, Restrictions, detection_terms},
+    policy::{COMPLAINT_AGE_DEFAULT, Keeping, Policy, Role, steps::Scope},
     remedy::{Case, Change, Finding, Record, Releaser, Remedy, Subscriber, Treatment},
     store::{Store, StoreError},
+    worker::monotonic,
 };
 
 /// What somebody asks. One line of JSON on the control socket.
@@ -58,6 +61,11 @@ pub enum Request {
         by: Option<String>,
         /// Why.
         why: String,
+    },
+    /// Hold a complaint against whoever has the address that it names.
+    Complain {
+        /// What was read.
+        complaint: Box<Complaint>,
     },
     /// A subscriber has read the notice.
     Read {
@@ -215,6 +223,13 @@ impl Casebook {
         lost.cloned().collect()
     }
 
+    /// Where complaints arrive, if the policy says so.
+    #[must_use]
+    pub fn complaints(&self) -> Option<&Path> {
+        let complaints = self.policy.complaints()?;
+        Some(&complaints.maildir)
+    }
+
     /// When a case next changes by itself.
     #[must_use]
     pub fn next(&self) -> Option<Timestamp> {
@@ -241,6 +256,54 @@ impl Casebook {
         let treatment = Treatment { steps, exempt };
         let change = self.remedy.found(&subscriber, finding, treatment, now);
         self.enact(change.into_iter().collect())
+    }
+
+    /// Holds a complaint against the subscriber who has the address that it names: a finding that
+    /// is not conclusive, and a test that needs fewer failures. Gives what the audit trail says of
+    /// it, or why it is held against nobody.
+    ///
+    /// # Errors
+    ///
+    /// It can't be stored; then nothing has changed.
+    pub fn complained(
+        &mut self,
+        complaint: &Complaint,
+        now: Timestamp,
+    ) -> Result<Result<Vec<Record>, String>, StoreError> {
+        let (key, time) = match self.accused(complaint, now) {
+            Ok(accused) => accused,
+            Err(nobody) => return Ok(Err(nobody)),
+        };
+        let records = self.found(key, &findings::complaint(complaint, time), now)?;
+        let class = self.policy.class_of(key);
+        let detect = class.and_then(|class| class.detect.as_ref());
+        if let Some((observer, detect)) = self.observer.as_ref().zip(detect) {
+            observer.complained(key, &detection_terms(detect), monotonic());
+        }
+        Ok(Ok(records))
+    }
+
+    /// Who has the address that a complaint names, and when it was; or why nobody is accused.
+    fn accused(&self, complaint: &Complaint, now: Timestamp) -> Result<(IpNet, Timestamp), String> {
+        if !complaint.kind.accuses() {
+            let kind = complaint.kind.name();
+            return Err(format!("{kind}: it speaks for no zombie"));
+        }
+        let source = complaint.source.ok_or("it names no address")?;
+        let Role::Subscriber(member) = self.policy.role(source) else {
+            return Err(format!("{source} is no subscriber's"));
+        };
+        let time = complaint.time.ok_or("it doesn't say when")?;
+        let max_age = self.policy.complaints();
+        let max_age = max_age.map_or(COMPLAINT_AGE_DEFAULT, |complaints| complaints.max_age);
+        let is_known = now.checked_sub(max_age).is_ok_and(|oldest| time >= oldest);
+        if !is_known {
+            return Err(format!(
+                "{source} at {time:.0}: that is too long ago to know whose the address was"
+            ));
+        }
+        // Clocks differ; nobody is accused of what is still to come.
+        Ok((member.key, time.min(now)))
     }
 
     /// Does what the time has come for, and forgets what was kept long enough.
@@ -297,6 +360,11 @@ impl Casebook {
                 let change = change.map_err(|refusal| format!("{subscriber}: {refusal}"))?;
                 self.done(change)
             }
+            Request::Complain { complaint } => match self.complained(complaint, now) {
+                Ok(Ok(records)) => Ok(Reply::Done { records }),
+                Ok(Err(nobody)) => Err(nobody),
+                Err(error) => Err(error.to_string()),
+            },
             Request::Read { who } => {
                 let change = self.remedy.read(&self.find(who)?, now);
                 let records = self.enact(change.into_iter().collect());

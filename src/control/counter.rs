@@ -28,8 +28,10 @@ use super::{
     Reloader,
     casebook::{Casebook, Cases, Reply, Request},
     findings,
+    maildir::{Maildir, Taken},
 };
 use crate::{
+    complaint::Complaint,
     detect::Flag,
     policy::{Keeping, Policy},
     remedy::Record,
@@ -42,6 +44,8 @@ const LINE_MAX: u64 = 64 << 10;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Time is looked at so often at least: clocks can be put forward.
 const NAP_MAX: Duration = Duration::from_secs(60);
+/// Complaints are looked for so often.
+const MAIL_NAP: Duration = Duration::from_secs(5);
 
 /// A casebook that a running box keeps: its clock goes, and its socket answers.
 #[derive(Debug)]
@@ -119,6 +123,7 @@ impl Counter {
         findings: Receiver<Flag>,
         tell: Arc<Tell>,
     ) -> anyhow::Result<Self> {
+        let complaints = cases.lock().complaints().map(Maildir::open).transpose()?;
         let listener = listen(socket)?;
         let shared = Arc::new(Shared {
             cases,
@@ -129,11 +134,17 @@ impl Counter {
         let clock = (Arc::clone(&shared), Arc::clone(&tell));
         let desk = (Arc::clone(&shared), Arc::clone(&tell));
         let door = Arc::clone(&shared);
-        let threads = vec![
+        let mut threads = Vec::new();
+        if let Some(maildir) = complaints {
+            let post = (Arc::clone(&shared), Arc::clone(&tell));
+            let work = move || collect(&post.0, maildir, &*post.1);
+            threads.push(spawn("cases-mail", work)?);
+        }
+        threads.extend([
             spawn("cases-clock", move || go(&clock.0, &*clock.1))?,
             spawn("cases-findings", move || take(&desk.0, &findings, &*desk.1))?,
             spawn("cases-socket", move || serve(&door, &listener, &*tell))?,
-        ];
+        ]);
         Ok(Self {
             shared,
             socket: socket.to_owned(),
@@ -223,6 +234,57 @@ fn take(shared: &Shared, findings: &Receiver<Flag>, tell: &Tell) {
             Err(error) => tell(Err(&format!("{}: {error}", flag.key))),
         }
     }
+}
+
+/// Holds the complaints that arrive in the maildir against whom they name.
+fn collect(shared: &Shared, mut maildir: Maildir, tell: &Tell) {
+    let mut trouble = String::new();
+    loop {
+        let take = |name: &str, complaints| hold(shared, name, complaints, tell);
+        match maildir.collect(take) {
+            Ok(unread) => {
+                trouble.clear();
+                unread.iter().for_each(|why| tell(Err(why)));
+            }
+            // Once, not every few seconds.
+            Err(error) if trouble != format!("{error:#}") => {
+                trouble = format!("{error:#}");
+                tell(Err(&trouble));
+            }
+            Err(_) => {}
+        }
+        let casebook = shared.lock();
+        if shared.is_over.load(Ordering::SeqCst) {
+            return;
+        }
+        let woken = shared.changed.wait_timeout(casebook, MAIL_NAP);
+        drop(woken);
+        if shared.is_over.load(Ordering::SeqCst) {
+            return;
+        }
+    }
+}
+
+/// Holds the complaints of one mail. Those that are held against nobody are for people to look at.
+fn hold(shared: &Shared, name: &str, complaints: Vec<Complaint>, tell: &Tell) -> Taken {
+    let mut taken = if complaints.is_empty() {
+        Taken::Nobody
+    } else {
+        Taken::Held
+    };
+    for complaint in complaints {
+        let heard = shared.lock().complained(&complaint, Timestamp::now());
+        shared.changed.notify_all();
+        match heard {
+            Ok(Ok(records)) => records.iter().for_each(|record| tell(Ok(record))),
+            Ok(Err(_)) => taken = Taken::Nobody,
+            Err(error) => {
+                tell(Err(&format!("{name}: {error}")));
+                return Taken::NotYet;
+            }
+        }
+    }
+    taken
 }
 
 fn until(next: Timestamp, now: Timestamp) -> Duration {

@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    complaint::Complaint,
     detect::{Evidence, Flag},
     engine::Nanos,
-    remedy::Finding,
+    remedy::{COMPLAINT, Finding},
 };
 
 /// A flag as a finding, where the calendar says `now` when the worker's clock says `clock`.
@@ -26,6 +27,30 @@ pub fn finding(flag: &Flag, now: Timestamp, clock: Nanos) -> Finding {
         // What traffic shows is enough; complaints are not, and come another way.
         conclusive: true,
         evidence: figures(&flag.evidence, flag.time),
+    }
+}
+
+/// A complaint as a finding: never conclusive.
+#[must_use]
+pub fn complaint(complaint: &Complaint, time: Timestamp) -> Finding {
+    let evidence = json!({
+        "kind": complaint.kind,
+        "form": complaint.form,
+        "reporter": complaint.reporter,
+        "source": complaint.source,
+        "source_port": complaint.source_port,
+        "time_of": complaint.time_of,
+    });
+    Finding {
+        detector: COMPLAINT.to_owned(),
+        time,
+        attempts: complaint.incidents,
+        destinations: 0,
+        conclusive: false,
+        evidence: match evidence {
+            Value::Object(evidence) => evidence,
+            _ => Map::new(),
+        },
     }
 }
 

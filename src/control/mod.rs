@@ -19,6 +19,7 @@
 //! | `cores` | which core each worker gets |
 //! | `casebook` | cases: decided, stored, then enforced |
 //! | `findings` | what detectors found, as cases know it |
+//! | `maildir` | complaints that arrive by mail |
 //! | `counter` | where staff ask: the control socket, or the store where no box runs |
 //! | `stats` | what happened within a second |
 //! | `summary` | what happened from start to end, for people and programs |
@@ -32,6 +33,8 @@ mod crowding;
 mod findings;
 #[cfg(feature = "xdp")]
 pub mod live;
+#[cfg(unix)]
+mod maildir;
 mod page;
 mod ports;
 #[cfg(feature = "xdp")]

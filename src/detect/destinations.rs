@@ -32,11 +32,11 @@ pub struct Destinations {
 }
 
 impl Default for Destinations {
-    /// Nobody is suspected; first contacts are those of an hour.
+    /// Nobody is suspected; first contacts are those of a day.
     fn default() -> Self {
         Self {
             cells: CELLS,
-            part_ticks: ticks(3_600_000_000_000 / PARTS),
+            part_ticks: ticks(86_400_000_000_000 / PARTS),
         }
     }
 }

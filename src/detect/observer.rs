@@ -299,16 +299,6 @@ impl Observer {
         settled
     }
 
-    /// A complaint about a subscriber. It raises the suspicion of whoever is observed, half the
-    /// way at most; whether anybody was.
-    pub fn complaint(&self, terms: &Terms, source: u64, now: u64) -> bool {
-        let Some((found, test)) = self.find(source).zip(terms.outcomes) else {
-            return false;
-        };
-        self.records[found.index].step_trial(&test, Event::Complaint, tick(now));
-        true
-    }
-
     /// Settles what is overdue among the next `count` records; `found` is told who is flagged.
     pub fn sweep(
         &self,
@@ -363,6 +353,22 @@ impl Observer {
                 record.rearm();
             }
         }
+    }
+
+    /// A complaint about a subscriber. It raises the suspicion of whoever is observed, half the way
+    /// at most; whether anybody was. Looks through all records: people complain, not frames.
+    pub fn complained(&self, key: IpNet, terms: &Terms, now: u64) -> bool {
+        let Some(test) = terms.outcomes else {
+            return false;
+        };
+        let mut records = self.records.iter().zip(&self.dossiers);
+        let found = records.find(|(record, dossier)| {
+            record.identity.load(Acquire) & PRESENT != 0 && dossier.owner().0 == key
+        });
+        if let Some((record, _)) = found {
+            record.step_trial(&test, Event::Complaint, tick(now));
+        }
+        found.is_some()
     }
 
     fn flag(&self, index: usize, terms: &Terms, detector: Finding, time: u64) -> Option<Flag> {

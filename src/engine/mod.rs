@@ -26,6 +26,7 @@ pub use self::{
     counters::Counters,
     edition::{Edition, InForce},
     lease::{Lease, Leasing},
+    observe::terms as detection_terms,
     reason::{Effect, Reason},
     restrictions::{Restriction, Restrictions},
     walled::Wall,

@@ -60,7 +60,8 @@ enum Watch {
 }
 
 /// A class's detection in the observer's terms.
-pub(super) fn terms(detect: &Detect) -> detect::Terms {
+#[must_use]
+pub fn terms(detect: &Detect) -> detect::Terms {
     let nanoseconds =
         |threshold: Threshold| u64::try_from(threshold.window.as_nanos()).unwrap_or(u64::MAX);
     let volume = |threshold: Threshold| Volume::new(threshold.count, nanoseconds(threshold));

@@ -10,7 +10,9 @@ use ipnet::IpNet;
 use toml::de::DeTable;
 
 use super::{
-    Class, ClassId, Excess, Fallback, Limit, Pool, Ports, Rule, RunSettings, detect,
+    Class, ClassId, Excess, Fallback, Limit, Pool, Ports, Rule, RunSettings,
+    complaints::{self, Complaints},
+    detect,
     diagnostic::{Remark, Report, Spot},
     garden::{self, Garden, Notice},
     keeping::{self, Keeping},
@@ -34,6 +36,7 @@ const TOP: Shape = Shape {
         "lists",
         "sources",
         "store",
+        "complaints",
         "events",
         "notice",
         "garden",
@@ -95,6 +98,7 @@ pub const SHAPES: &[&Shape] = &[
     &detect::OUTCOMES,
     &detect::STEP,
     &keeping::STORE,
+    &complaints::COMPLAINTS,
     &outlets::EVENTS,
     &garden::NOTICE,
     &garden::GARDEN,
@@ -130,6 +134,7 @@ pub(super) struct Draft {
     pub(super) strangers: Fallback,
     pub(super) observed: Option<u32>,
     pub(super) keeping: Option<Keeping>,
+    pub(super) complaints: Option<Complaints>,
     pub(super) outlets: Option<Outlets>,
     pub(super) notice: Option<Notice>,
     pub(super) garden: Garden,
@@ -254,6 +259,7 @@ fn draft(top: &Section<'_>, report: &mut Report) -> Draft {
         observed: source("observed").and_then(|value| detect::observed(value, report)),
         keeping: table(top, "store", &keeping::STORE, report)
             .and_then(|table| keeping::keeping(&table, report)),
+        complaints: complaints(top, report),
         outlets: table(top, "events", &outlets::EVENTS, report)
             .map(|table| outlets::outlets(&table, report)),
         notice: table(top, "notice", &garden::NOTICE, report)
@@ -262,6 +268,20 @@ fn draft(top: &Section<'_>, report: &mut Report) -> Draft {
             .map(|table| garden::garden(&table, report))
             .unwrap_or_default(),
     }
+}
+
+/// Complaints raise the suspicion of cases, so there must be cases.
+fn complaints(top: &Section<'_>, report: &mut Report) -> Option<Complaints> {
+    let table = table(top, "complaints", &complaints::COMPLAINTS, report)?;
+    if top.get("store").is_none() {
+        report.missing(table.spot, || {
+            Remark::new(
+                "complaints become cases, and this policy keeps none",
+                "add [store] path = \"/var/lib/lychgate/cases.redb\"",
+            )
+        });
+    }
+    complaints::complaints(&table, report)
 }
 
 fn table<'a>(

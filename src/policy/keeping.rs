@@ -50,10 +50,13 @@ pub(super) fn keeping(table: &Section<'_>, report: &mut Report) -> Option<Keepin
         .get("keep")
         .and_then(|value| keep(value, report))
         .unwrap_or(KEEP_DEFAULT);
-    let socket = table.get("socket").and_then(|value| path(value, report));
+    let file = "a file, like \"/var/lib/lychgate/cases.redb\"";
+    let socket = table
+        .get("socket")
+        .and_then(|value| path(value, file, report));
     let path = table
         .require("path", "\"/var/lib/lychgate/cases.redb\"", report)
-        .and_then(|value| path(value, report))?;
+        .and_then(|value| path(value, file, report))?;
     let socket = socket.unwrap_or_else(|| {
         let mut beside = path.clone().into_os_string();
         beside.push(".sock");
@@ -62,13 +65,13 @@ pub(super) fn keeping(table: &Section<'_>, report: &mut Report) -> Option<Keepin
     Some(Keeping { path, keep, socket })
 }
 
-fn path(value: Value<'_>, report: &mut Report) -> Option<PathBuf> {
+pub(super) fn path(value: Value<'_>, what: &str, report: &mut Report) -> Option<PathBuf> {
     let text = value.string(report)?;
     if text.is_empty() {
         report.error(value.spot, || {
             Remark::new(
                 format!("`{}` is empty", value.name),
-                "write the path of a file, like \"/var/lib/lychgate/cases.redb\"",
+                format!("write the path of {what}"),
             )
         });
         return None;

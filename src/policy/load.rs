@@ -96,6 +96,9 @@ fn make(
     if let (Some(keeping), Some(folder)) = (&mut draft.keeping, folder) {
         keeping.within(folder);
     }
+    if let (Some(complaints), Some(folder)) = (&mut draft.complaints, folder) {
+        complaints.within(folder);
+    }
     let policy = resolve(draft, &mut report);
     let diagnostics = report.finish();
     match diagnostics.count(Severity::Error) {

@@ -8,6 +8,7 @@
 //! What happens to frames is the engine's business; this module knows addresses, not packets.
 
 mod address_map;
+mod complaints;
 mod detect;
 mod diagnostic;
 mod file;
@@ -32,6 +33,7 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+pub use complaints::{COMPLAINT_AGE_DEFAULT, COMPLAINT_AGE_MAX, Complaints};
 pub use detect::{
     ANSWER_WITHIN_MAX, DETECT_WINDOW_MIN, DISTINCT_MAX, Detect, OBSERVED_MAX, Outcomes, SPAN_MAX,
     Threshold, VOLUME_MAX,
@@ -182,6 +184,7 @@ pub struct Policy {
     strangers: Fallback,
     observed: usize,
     keeping: Option<Keeping>,
+    complaints: Option<Complaints>,
     outlets: Option<Outlets>,
     notice: Option<Notice>,
     garden: Garden,
@@ -399,6 +402,12 @@ impl Policy {
     #[must_use]
     pub fn observed(&self) -> usize {
         self.observed
+    }
+
+    /// Where complaints arrive, if the policy says so.
+    #[must_use]
+    pub fn complaints(&self) -> Option<&Complaints> {
+        self.complaints.as_ref()
     }
 
     /// Where cases are kept, if they are.

@@ -123,6 +123,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Policy {
             .observed
             .unwrap_or((draft.capacity / 8).max(OBSERVED_MIN)) as usize,
         keeping: draft.keeping,
+        complaints: draft.complaints,
         outlets: draft.outlets,
         notice: draft.notice,
         garden: draft.garden,

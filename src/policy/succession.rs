@@ -38,6 +38,9 @@ impl Policy {
         let syslog = syslog.map_or_else(none, |at| format!("\"{at}\""));
         tell("[events]", "syslog", syslog);
         tell("[events]", "webhook", port(outlets.webhook.as_ref()));
+        let complaints = self.complaints.as_ref();
+        let maildir = complaints.map_or_else(none, |complaints| path(&complaints.maildir));
+        tell("[complaints]", "maildir", maildir);
         let notice = self.notice.as_ref();
         tell("[notice]", "url", port(notice.map(|notice| &notice.url)));
         fixed

@@ -58,6 +58,26 @@ pub struct Finding {
     pub evidence: serde_json::Map<String, serde_json::Value>,
 }
 
+/// The detector that is other people: their complaints.
+pub const COMPLAINT: &str = "complaint";
+
+impl Finding {
+    /// What the audit trail says of it.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let text = |key: &str| self.evidence.get(key).and_then(|value| value.as_str());
+        if self.detector == COMPLAINT {
+            let kind = text("kind").unwrap_or("something");
+            let reporter = text("reporter").unwrap_or("somebody");
+            return format!("{reporter} complained about {kind}");
+        }
+        format!(
+            "{} attempts, {} destinations",
+            self.attempts, self.destinations
+        )
+    }
+}
+
 /// A step that is still to come, as the policy had it when the case was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "lowercase")]

@@ -29,7 +29,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 
-pub use case::{Act, Ahead, Case, Change, Finding, Record, Stage, Who};
+pub use case::{Act, Ahead, COMPLAINT, Case, Change, Finding, Record, Stage, Who};
 pub use subscriber::{Subscriber, Unknown};
 
 use crate::policy::steps::{Scope, Step};
@@ -308,10 +308,7 @@ impl Draft {
         } else {
             Act::Found
         };
-        let why = format!(
-            "{} attempts, {} destinations",
-            finding.attempts, finding.destinations
-        );
+        let why = finding.summary();
         let name = finding.detector.clone();
         self.record(act, Who::Detector { name }, why, Some(finding.clone()));
     }

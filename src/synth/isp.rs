@@ -27,6 +27,10 @@ pub const MIDNIGHT: Nanos = 1_767_312_000_000_000_000;
 
 /// One in so many subscribers has a mail server at home.
 const PER_HOME_SERVER: u32 = 200;
+/// One in so many sends a club's circular from home.
+const PER_CLUB: u32 = 2000;
+/// One in so many is an office.
+const PER_OFFICE: u32 = 200;
 /// One in so many has a device that sends reports by mail, directly.
 const PER_DEVICE: u32 = 100;
 /// One in so many has a mail program whose server is down: it tries again every minute.
@@ -56,8 +60,8 @@ pub struct Settings {
 pub struct Truth {
     /// The accounting key under [`Day::policy`].
     pub key: IpNet,
-    /// What it is: `burst`, `slow`, `rotating`, `hijacked`, `steady`; `home-server`, `device`,
-    /// `stuck-client`, `mail-server`, `newsletter`.
+    /// What it is: `burst`, `slow`, `rotating`, `hijacked`, `steady`; `home-server`, `club`,
+    /// `office`, `device`, `stuck-client`, `mail-server`, `newsletter`.
     pub kind: &'static str,
     /// Whether that is a zombie.
     pub is_zombie: bool,
@@ -118,9 +122,9 @@ impl Iterator for Day {
 const DETECT: &str = r#"
 [class.residential.detect]
 volume = { attempts = 500, window = "1h" }
-destinations = { distinct = 200, window = "1d" }
+destinations = { distinct = 100, window = "1d" }
 submission = { attempts = 100, window = "1h" }
-outcomes = { theta0 = 0.2, theta1 = 0.9, alpha = 5e-5, beta = 0.01 }
+outcomes = { theta0 = 0.1, theta1 = 0.6, alpha = 1e-6 }
 steps = [
     { step = "notify" },
     { step = "quarantine", for = "24h", scope = "mail", expires = "30d" },
@@ -129,7 +133,7 @@ steps = [
 
 const MTA_DETECT: &str = r#"
 [class.mta.detect]
-outcomes = { theta0 = 0.2, theta1 = 0.9, alpha = 5e-5, beta = 0.01 }
+outcomes = { theta0 = 0.1, theta1 = 0.6, alpha = 1e-6 }
 steps = [ { step = "suspect" } ]
 "#;
 
@@ -139,6 +143,8 @@ fn special(settings: &Settings, duration: Nanos) -> Vec<Part> {
     let zombies = settings.zombies.min(all);
     let innocents = [
         (What::HomeServer, all / PER_HOME_SERVER),
+        (What::Club, all / PER_CLUB),
+        (What::Office, all / PER_OFFICE),
         (What::Device, all / PER_DEVICE),
         (What::StuckClient, all / PER_STUCK_CLIENT),
     ];

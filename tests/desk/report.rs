@@ -259,3 +259,34 @@ refused! {
     a_recipient_without_domain: ["--source", "192.0.2.7", "--attempts", "1", "--to", "abuse"] => "\"abuse\" is no mail address";
     an_organisation_of_two_lines: ["--source", "192.0.2.7", "--attempts", "1", "--org", "a\nb"] => "one line of 1 to 200 characters";
 }
+
+#[test]
+fn a_complaint_that_is_held_is_part_of_the_subscribers_case() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let policy = format!("{POLICY}\n[store]\npath = \"cases.redb\"\n");
+    std::fs::write(folder.path().join("isp.toml"), policy).expect("a file");
+    let hold = |source: &str| {
+        let now = jiff::Timestamp::now().to_string();
+        let report = XARF
+            .replace("2001:db8:200:12ff::7", source)
+            .replace("2026-11-30T10:00:00Z", &now);
+        let arguments = ["report", "-", "--policy", "isp.toml", "--hold"];
+        lychgate(folder.path(), &arguments, report.as_bytes())
+    };
+    let done = hold("203.0.113.66");
+    says(
+        &done,
+        0,
+        &["suspected", "reports@example.com complained about spam"],
+    );
+    says(&hold("203.0.113.66"), 0, &["nothing new"]);
+    let stranger = hold("198.51.100.7");
+    says(&stranger, 0, &["held against nobody", "is no subscriber's"]);
+    let arguments = ["subject", "203.0.113.66", "-p", "isp.toml"];
+    let subject = lychgate(folder.path(), &arguments, b"");
+    assert!(
+        subject.out.contains("detector complaint"),
+        "{}",
+        subject.out
+    );
+}

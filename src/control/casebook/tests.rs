@@ -286,7 +286,73 @@ fn requests_and_answers_are_what_the_documentation_shows() {
         serde_json::from_str::<Request>(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         count += 1;
     }
-    assert_eq!(count, 7, "one of each");
+    assert_eq!(count, 8, "one of each");
+}
+
+fn complaint(source: &str, hours: i64) -> Complaint {
+    let text = format!(
+        r#"{{"xarf_version":"4.2.0","timestamp":"{}","source_identifier":"{source}",
+        "category":"messaging","type":"spam","reporter":{{"contact":"abuse@other.example"}}}}"#,
+        at(hours)
+    );
+    let mut read = crate::complaint::read(text.as_bytes()).expect("a report");
+    read.remove(0)
+}
+
+#[test]
+fn complaints_open_a_case_and_never_lead_to_quarantine_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut casebook = Casebook::open(policy(POLICY), &keeping(&folder)).expect("a store");
+    for hours in [0, 2, 4, 30] {
+        let heard = casebook.complained(&complaint("203.0.113.66", hours), at(hours + 1));
+        let records = heard.expect("stored").expect("held");
+        assert_eq!(records[0].why, "abuse@other.example complained about spam");
+        casebook.tick(at(hours + 1)).expect("stored");
+    }
+    casebook.tick(at(1000)).expect("stored");
+    assert!(casebook.restrictions().is_empty());
+    let Reply::Cases { cases } = casebook.answer(&Request::List { all: false }, at(1000)) else {
+        panic!("a list")
+    };
+    assert_eq!((cases.len(), cases[0].stage.name()), (1, "notified"));
+    // What traffic shows is enough, and the grace begins then.
+    casebook
+        .found(key("203.0.113.66/32"), &finding(1000), at(1000))
+        .expect("stored");
+    casebook.tick(at(1002)).expect("stored");
+    assert_eq!(casebook.restrictions().len(), 1);
+}
+
+#[test]
+fn a_complaint_about_a_stranger_or_long_ago_is_held_against_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut casebook = Casebook::open(policy(POLICY), &keeping(&folder)).expect("a store");
+    let mut unwanted = complaint("203.0.113.66", 0);
+    unwanted.kind = crate::complaint::Kind::OptOut;
+    let mut timeless = complaint("203.0.113.66", 0);
+    timeless.time = None;
+    for (complaint, now, why) in [
+        (complaint("198.51.100.1", 0), 1, "is no subscriber's"),
+        (complaint("203.0.113.66", 0), 7 * 24 + 1, "too long ago"),
+        (unwanted, 1, "speaks for no zombie"),
+        (timeless, 1, "doesn't say when"),
+    ] {
+        let heard = casebook.complained(&complaint, at(now)).expect("stored");
+        let said = heard.expect_err("nobody");
+        assert!(said.contains(why), "{said}");
+    }
+    assert_eq!(casebook.open_cases(), 0);
+}
+
+#[test]
+fn a_complaint_held_twice_is_one_finding() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut casebook = Casebook::open(policy(POLICY), &keeping(&folder)).expect("a store");
+    let complaint = complaint("203.0.113.66", 0);
+    for expected in [2, 0] {
+        let heard = casebook.complained(&complaint, at(1)).expect("stored");
+        assert_eq!(heard.expect("held").len(), expected);
+    }
 }
 
 #[test]

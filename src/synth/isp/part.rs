@@ -1,6 +1,6 @@
 //! What each one does in a provider's day.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use rand::{Rng, RngExt};
 
@@ -38,6 +38,12 @@ pub enum What {
     Household,
     /// A mail server at home: a few deliveries a day, and again what failed.
     HomeServer,
+    /// One that also sends a club's circular to its members, once a day: some dozens of deliveries
+    /// within minutes.
+    Club,
+    /// A small office behind one address: some dozens of mails a day through the relay, and once a
+    /// day the same letter to some dozens of people.
+    Office,
     /// A device that reports by mail every few hours. The server of one in four is gone for good,
     /// and half of those try it every minute.
     Device,
@@ -73,6 +79,8 @@ impl What {
         match self {
             Self::Household => "household",
             Self::HomeServer => "home-server",
+            Self::Club => "club",
+            Self::Office => "office",
             Self::Device => "device",
             Self::StuckClient => "stuck-client",
             Self::MailServer => "mail-server",
@@ -122,6 +130,8 @@ impl Part {
         let (pace, failing, within) = match what {
             What::Household => (3 * HOUR, 0, 3 * HOUR),
             What::HomeServer => (24 * HOUR / random.random_range(5..=40), 5, HOUR),
+            What::Club => (3 * SECOND, 5, 12 * HOUR),
+            What::Office => (random.random_range(3 * MINUTE..20 * MINUTE), 0, HOUR),
             What::Device => match random.random_range(0..8) {
                 0 => (MINUTE, 100, HOUR),
                 1 => (random.random_range(HOUR..4 * HOUR), 100, HOUR),
@@ -245,6 +255,41 @@ impl Part {
         next.map_or(self.until, |next| next.min(self.until)) - now
     }
 
+    /// A circular's next copy. Members share providers.
+    fn circulate(&mut self, now: Nanos, network: &Network, out: &mut Vec<Sent>) -> Nanos {
+        if self.left == 0 {
+            self.left = self.host.random.random_range(30..=150);
+        }
+        let server = self.index * 64 + self.host.random.random_range(0..60);
+        let outcome = self.host.outcome(self.failing);
+        self.send(now, network, server, outcome, out);
+        self.left -= 1;
+        if self.left == 0 {
+            24 * HOUR
+        } else {
+            self.host.pause(self.pace)
+        }
+    }
+
+    /// Mails through the relay, and a serial letter when it is time for one.
+    fn write_letters(&mut self, now: Nanos, network: &Network, out: &mut Vec<Sent>) -> Nanos {
+        if self.until == 0 {
+            self.until = now + self.host.random.random_range(6 * HOUR..18 * HOUR);
+        } else if now >= self.until {
+            self.left = self.host.random.random_range(20..=60);
+            self.until = now + 24 * HOUR;
+        }
+        let call = self.call(network, (RELAYS[0], SUBMISSION));
+        call.handshake(now, Outcome::Established, out);
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                self.host.pause(3 * SECOND)
+            }
+            None => self.rest(now),
+        }
+    }
+
     /// A device's report, or a stuck program's mail: always to the same server.
     fn report(&mut self, now: Nanos, port: u16, network: &Network, out: &mut Vec<Sent>) -> Nanos {
         let own = server(self.index.wrapping_mul(7919), false);
@@ -325,7 +370,9 @@ impl Part {
     }
 
     fn rotate(&mut self, now: Nanos, network: &Network, out: &mut Vec<Sent>) {
-        let server = self.host.server(true);
+        // Servers of different networks, as they are: each in a /64 of its own.
+        let network_of = u128::from(self.host.random.random_range(0..1_u32 << 16)) << 64;
+        let server = IpAddr::V6(Ipv6Addr::from_bits(0x2001_0002 << 96 | network_of | 0x25));
         let outcome = self.host.outcome(self.failing);
         let halves = [self.host.random.next_u64(), self.host.random.next_u64()];
         let suffix = u128::from(halves[0]) << 64 | u128::from(halves[1]);
@@ -387,6 +434,8 @@ impl Acts for Part {
         match self.what {
             What::Household => self.live(now, network, out),
             What::HomeServer => self.deliver(now, network, out),
+            What::Club => self.circulate(now, network, out),
+            What::Office => self.write_letters(now, network, out),
             What::Device => self.report(now, SMTP, network, out),
             What::StuckClient => self.report(now, SUBMISSION, network, out),
             What::MailServer => {
