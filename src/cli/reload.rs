@@ -14,8 +14,8 @@ no control socket: send it SIGHUP, which does the same (`systemctl reload lychga
 ExecReload=kill -HUP $MAINPID).
 
 What workers have counted goes on counting. What cannot change in a running box ([ports], [store],
-[events], url of [notice],
-maildir of [complaints], capacity and observed of [sources]) is refused, and named. On any mistake the policy before
+[events], url of [notice], maildir of [complaints], capacity and observed of [sources]) is refused, and
+named. On any mistake the policy before
 stays in force.
 
 Exit status: 0 the policy is in force; 2 it is not, and the message says why.";

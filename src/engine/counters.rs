@@ -36,8 +36,14 @@ impl Counters {
     pub(super) fn count(&mut self, verdict: &Verdict) {
         self.add(verdict.reason, verdict.direction, verdict.class, 1);
         if verdict.observed {
-            self.observed[verdict.reason as usize] += 1;
+            self.observe(verdict.reason);
         }
+    }
+
+    /// Says of a frame that is counted already that only observe mode let it through.
+    #[inline]
+    pub(super) fn observe(&mut self, reason: Reason) {
+        self.observed[reason as usize] += 1;
     }
 
     /// Counts frames all at once: those of a batch, or what the kernel program judged under a
