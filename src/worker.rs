@@ -14,7 +14,7 @@
 //!   [`RETRIES`] times a round and port; then the frame is dropped and counted (`tx_full`). Holding
 //!   it back instead would fill this direction's receive ring and be the same loss, uncounted, or
 //!   would block the loop that the other direction needs as well.
-//! - Nothing is allocated after [`Worker::new`]; readers of its counts never make it wait.
+//! - Nothing is allocated after [`Worker::new`], unless another policy comes into force; readers of its counts never make it wait.
 //! - Every frame of the memory is accounted for at every tick (invariant 1): asserted in debug
 //!   builds, counted in others.
 //!

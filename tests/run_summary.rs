@@ -11,7 +11,7 @@ use lychgate::{
         KernelFate, KernelRow, Notice, Obtained, ObtainedPort, ObtainedQueue, ObtainedSocket, Plan,
         Site, Summary, Supervisor,
     },
-    engine::Restrictions,
+    engine::{Edition, InForce, Restrictions},
     io::{
         Side,
         memory::{FarEnd, MemoryPorts, Shape, pair},
@@ -99,7 +99,12 @@ fn run() -> Summary {
     let (ports, far) = pair(Shape::default());
     let (policy, _) = Policy::from_toml("test.toml", POLICY).expect("a valid policy");
     let supervisor = Supervisor::new(Plan {
-        policy: Arc::new(policy),
+        in_force: InForce::new(Edition {
+            policy: Arc::new(policy),
+            observer: None,
+            generation: 0,
+        }),
+        cases: None,
         workers: 1,
         cores: vec![],
         // A frame a round: one round in 16 is timed, and of 201 some are, on any machine.
@@ -109,7 +114,6 @@ fn run() -> Summary {
         },
         asked: RunSettings::default(),
         restrictions: Restrictions::default(),
-        observer: None,
         findings: None,
         period: Duration::from_secs(1),
     });

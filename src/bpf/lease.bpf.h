@@ -28,7 +28,8 @@
 // 5. A lease never says more than the worker knew. It is for one address and one meter (port 25, or
 //    587 and 465) of one policy: the address of a subscriber whose class drops what is too much, in
 //    a pool without VLANs. Relays have a limit of their own: their addresses are in `relays`. A new
-//    policy has a new generation, under which older leases mean nothing. A lease holds only while
+//    policy has a new generation, under which older leases mean nothing; between the new generation
+//    and the first lease of the new policy `relays` changes. A lease holds only while
 //    the worker of the queue is alive. Whatever is odd about a SYN goes to the worker.
 //
 // 6. Who has no lease pays next to nothing: `leases_until` says when the last lease ends, and after
@@ -38,6 +39,7 @@
 //    attempts go to the worker again.
 
 #define LEASES_MAX 65536
+#define RELAYS_MAX 65536 // or as many as the first policy has
 #define LEASE_COUNTERS_MAX 2000 // METERS for each of as many classes as a policy may have
 
 #define SYN_WAYS 8
@@ -111,7 +113,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1);
+	__uint(max_entries, RELAYS_MAX); // takes no memory before there are any
 	__type(key, struct prefix_key);
 	__type(value, __u32);
 } relays SEC(".maps");

@@ -16,6 +16,7 @@ mod manual;
 mod notice;
 mod preflight;
 mod quarantine;
+mod reload;
 mod replay;
 mod report;
 mod run;
@@ -69,6 +70,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::RunArgs),
+    Reload(reload::ReloadArgs),
     Detach(run::DetachArgs),
     Preflight(preflight::PreflightArgs),
     Blast(blast::BlastArgs),
@@ -94,6 +96,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::run(args),
+        Command::Reload(args) => reload::run(args),
         Command::Detach(args) => run::detach(args),
         Command::Preflight(args) => preflight::run(args),
         Command::Blast(args) => blast::run(args),
@@ -292,7 +295,7 @@ fn give(
     Ok(())
 }
 
-#[cfg(not(feature = "xdp"))]
+#[cfg(not(all(feature = "xdp", unix)))]
 fn no_live_ports() -> anyhow::Error {
     anyhow::anyhow!(
         "this program was built without live ports (feature `xdp`): build it on Linux with \

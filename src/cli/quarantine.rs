@@ -256,6 +256,9 @@ fn write(reply: &Reply, out: &mut dyn Write) -> io::Result<()> {
             out,
             "{subscriber}: the case and {records} records are erased"
         ),
+        Reply::Reloaded { changes } => changes
+            .iter()
+            .try_for_each(|change| writeln!(out, "{change}")),
         Reply::Refused { why } => writeln!(out, "{why}"),
     }
 }

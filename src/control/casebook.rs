@@ -4,7 +4,11 @@
 //! [`Restrictions`] (what workers go by) meet. A running box has one, and so has a command that finds
 //! no box running: both give the same answers to the same [`Request`]s.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -14,7 +18,7 @@ use super::findings;
 use crate::{
     complaint::Complaint,
     detect::Observer,
-    engine::{Restriction, Restrictions, detection_terms},
+    engine::{Edition, InForce, Restriction, Restrictions, detection_terms},
     policy::{COMPLAINT_AGE_DEFAULT, Keeping, Policy, Role, steps::Scope},
     remedy::{Case, Change, Finding, Record, Releaser, Remedy, Subscriber, Treatment},
     store::{Store, StoreError},
@@ -73,6 +77,11 @@ pub enum Request {
         /// Name, address or prefix.
         who: String,
     },
+    /// Read the policy again.
+    Reload {
+        /// The file that the box was started with: no other is read.
+        policy: PathBuf,
+    },
 }
 
 /// What is answered. One line of JSON on the control socket.
@@ -97,6 +106,11 @@ pub enum Reply {
         subscriber: Subscriber,
         /// Records that are gone.
         records: usize,
+    },
+    /// To a reload.
+    Reloaded {
+        /// What is different, a line each.
+        changes: Vec<String>,
     },
     /// It can't be done.
     Refused {
@@ -173,6 +187,22 @@ impl Casebook {
     #[must_use]
     pub fn restrictions(&self) -> Restrictions {
         self.restrictions.clone()
+    }
+
+    /// Has another policy say who is who, and workers judge by it.
+    ///
+    /// Restrictions are kept under accounting keys, and another policy may give a subscriber another
+    /// one. Until it is in force, both hold: an engine looks at restrictions before it looks at the
+    /// policy, and so never judges by the new keys alone under the old policy, nor the other way
+    /// round.
+    pub fn adopt(&mut self, in_force: &InForce, edition: Edition) {
+        let before = self.keyed();
+        self.policy = Arc::clone(&edition.policy);
+        self.observer.clone_from(&edition.observer);
+        let both = before.into_iter().chain(self.keyed());
+        self.restrictions.set(both);
+        in_force.replace(edition);
+        self.enforce();
     }
 
     /// Open cases.
@@ -342,6 +372,9 @@ impl Casebook {
                 Ok(Reply::Done { records })
             }
             Request::Erase { who } => self.erase(who),
+            Request::Reload { .. } => Err(
+                "no box runs with this policy: the next one begins with what it says".to_owned(),
+            ),
         }
     }
 
@@ -424,13 +457,35 @@ impl Casebook {
     }
 
     fn enforce(&self) {
+        self.restrictions.set(self.keyed());
+    }
+
+    /// Who is restricted, under the accounting keys of the policy.
+    fn keyed(&self) -> Vec<(IpNet, Restriction)> {
         let restricted = self.remedy.restricted();
         let keyed = restricted.filter_map(|(case, scope)| {
             let is_told = case.read.is_some();
             let restriction = Restriction { scope, is_told };
             Some((case.subscriber.key(&self.policy)?, restriction))
         });
-        self.restrictions.set(keyed);
+        keyed.collect()
+    }
+}
+
+/// A casebook that several threads share.
+#[derive(Clone, Debug)]
+pub struct Cases(Arc<Mutex<Casebook>>);
+
+impl Cases {
+    /// Shares it.
+    #[must_use]
+    pub fn new(casebook: Casebook) -> Self {
+        Self(Arc::new(Mutex::new(casebook)))
+    }
+
+    /// For one of them. Nothing is half done after a panic: what isn't stored didn't happen.
+    pub fn lock(&self) -> MutexGuard<'_, Casebook> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

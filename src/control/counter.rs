@@ -13,7 +13,7 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, Condvar, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
         mpsc::Receiver,
     },
@@ -25,7 +25,8 @@ use anyhow::{Context, bail};
 use jiff::Timestamp;
 
 use super::{
-    casebook::{Casebook, Reply, Request},
+    Reloader,
+    casebook::{Casebook, Cases, Reply, Request},
     findings,
     maildir::{Maildir, Taken},
 };
@@ -56,16 +57,54 @@ pub struct Counter {
 
 #[derive(Debug)]
 struct Shared {
-    casebook: Mutex<Casebook>,
+    cases: Cases,
+    /// What reads the policy again, once there is something.
+    reloader: OnceLock<Reloader>,
     /// Rung when a case changed, so that the clock looks when the next one is due.
     changed: Condvar,
     is_over: AtomicBool,
 }
 
 impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Casebook> {
-        self.casebook.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Casebook> {
+        self.cases.lock()
     }
+
+    /// Does what somebody asks. A reload takes its time, and changes cases itself.
+    fn answer(&self, request: &Request) -> Reply {
+        match request {
+            Request::Reload { policy } => self.reload(policy),
+            request => self.lock().answer(request, Timestamp::now()),
+        }
+    }
+
+    fn reload(&self, policy: &Path) -> Reply {
+        let Some(reloader) = self.reloader.get() else {
+            let why = "the box is starting; ask again when it runs".to_owned();
+            return Reply::Refused { why };
+        };
+        let file = reloader.file();
+        if is_another(file, policy) {
+            let (ours, theirs) = (file.display(), policy.display());
+            let why = format!(
+                "the box was started with {ours}, not with {theirs}\n\
+                 remedy: name that file, or restart the box with the other one"
+            );
+            return Reply::Refused { why };
+        }
+        match reloader.reload() {
+            Ok(changes) => Reply::Reloaded { changes },
+            Err(mistakes) => Reply::Refused {
+                why: mistakes.join("\n"),
+            },
+        }
+    }
+}
+
+/// Whether these are two files. If one isn't there, its name decides.
+fn is_another(ours: &Path, theirs: &Path) -> bool {
+    let resolved = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    resolved(ours) != resolved(theirs)
 }
 
 /// Something that staff should see: a record of the audit trail, or what went wrong.
@@ -79,15 +118,16 @@ impl Counter {
     ///
     /// The socket can't be made.
     pub fn open(
-        casebook: Casebook,
+        cases: Cases,
         socket: &Path,
         findings: Receiver<Flag>,
         tell: Arc<Tell>,
     ) -> anyhow::Result<Self> {
-        let complaints = casebook.complaints().map(Maildir::open).transpose()?;
+        let complaints = cases.lock().complaints().map(Maildir::open).transpose()?;
         let listener = listen(socket)?;
         let shared = Arc::new(Shared {
-            casebook: Mutex::new(casebook),
+            cases,
+            reloader: OnceLock::new(),
             changed: Condvar::new(),
             is_over: AtomicBool::new(false),
         });
@@ -110,6 +150,11 @@ impl Counter {
             socket: socket.to_owned(),
             threads,
         })
+    }
+
+    /// Has callers reload the policy from now on. Only the first one counts.
+    pub fn offer_reload(&self, reloader: Reloader) {
+        let _ = self.shared.reloader.set(reloader);
     }
 }
 
@@ -276,7 +321,7 @@ fn attend(shared: &Shared, caller: UnixStream, tell: &Tell) -> io::Result<()> {
         }
         let reply = match serde_json::from_str::<Request>(&line) {
             Ok(request) => {
-                let reply = shared.lock().answer(&request, Timestamp::now());
+                let reply = shared.answer(&request);
                 shared.changed.notify_all();
                 if let Reply::Done { records } = &reply {
                     records.iter().for_each(|record| tell(Ok(record)));
@@ -342,8 +387,8 @@ fn open_and_answer(
 }
 
 fn call(mut stream: UnixStream, request: &Request) -> anyhow::Result<Reply> {
-    // Longer than a disk takes, shorter than a person.
-    stream.set_read_timeout(Some(6 * PATIENCE))?;
+    // Longer than a disk takes or a policy of a million subscribers, shorter than a person.
+    stream.set_read_timeout(Some(12 * PATIENCE))?;
     let mut line = serde_json::to_string(request)?;
     line.push('\n');
     stream.write_all(line.as_bytes())?;

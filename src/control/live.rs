@@ -66,7 +66,6 @@ pub struct Live {
     attachments: [Attachment; 2],
     steering: Steering,
     syns: Arc<Syns>,
-    classes: usize,
     steer: Steer,
     settings: Settings,
     options: Options,
@@ -111,7 +110,6 @@ impl Live {
             interfaces,
             steering,
             syns,
-            classes: config.policy.classes().len(),
             steer: config.steer,
             settings,
             options: config.options,
@@ -276,8 +274,12 @@ impl Site for Live {
         })
     }
 
-    fn leased(&self) -> Vec<(Reason, ClassId, u64)> {
-        let counters = Lease::counters(self.classes);
+    fn renew(&self, next: &Policy) -> anyhow::Result<u32> {
+        Ok(self.steering.void_leases(next.relays())?)
+    }
+
+    fn leased(&self, classes: usize) -> Vec<(Reason, ClassId, u64)> {
+        let counters = Lease::counters(classes);
         // As below: what cannot be read stands still.
         let leased = self.steering.leased(counters).unwrap_or_default();
         leased

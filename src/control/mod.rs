@@ -14,6 +14,8 @@
 //! | `ports` | what becomes of the ports under way |
 //! | `watch` | sees it |
 //! | `stall` | a queue that stops |
+//! | `reload` | another policy, while the box runs |
+//! | `crowding` | a source table that is full |
 //! | `cores` | which core each worker gets |
 //! | `casebook` | cases: decided, stored, then enforced |
 //! | `findings` | what detectors found, as cases know it |
@@ -27,6 +29,7 @@ pub mod casebook;
 pub mod cores;
 #[cfg(unix)]
 pub mod counter;
+mod crowding;
 mod findings;
 #[cfg(feature = "xdp")]
 pub mod live;
@@ -36,6 +39,7 @@ mod page;
 mod ports;
 #[cfg(feature = "xdp")]
 pub mod preflight;
+mod reload;
 mod site;
 mod stall;
 mod stats;
@@ -44,7 +48,9 @@ mod supervisor;
 #[cfg(feature = "xdp")]
 pub mod watch;
 
+pub use crowding::TableFull;
 pub use ports::{PortChange, PortCounts, PortEvent, PortState};
+pub use reload::{Outcome, Reloader};
 pub use site::{
     KernelFate, KernelRow, Obtained, ObtainedPort, ObtainedQueue, ObtainedSocket, Site,
 };

@@ -19,7 +19,7 @@ impl Summary {
         let carried = self.sample.workers.directions;
         let received: u64 = carried.iter().map(|counts| counts.received.frames).sum();
         let forwarded: u64 = carried.iter().map(|counts| counts.forwarded.frames).sum();
-        let drops = Drops::until(&self.sample, &self.policy);
+        let drops = Drops::until(&self.sample);
         let drops = drops
             .iter()
             .map(|(cause, frames)| (cause, thousands(frames)));

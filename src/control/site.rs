@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     engine::{Leasing, Reason, Wall},
     io::Ports,
-    policy::ClassId,
+    policy::{ClassId, Policy},
     report::words::{counted, thousands},
 };
 
@@ -46,8 +46,19 @@ pub trait Site: Sync {
         None
     }
 
-    /// Outbound attempts refused under leases since the start, by reason and class.
-    fn leased(&self) -> Vec<(Reason, ClassId, u64)> {
+    /// Called before another policy comes into force: whatever the kernel does by itself under the
+    /// present one ends. Gives the generation of what it does under the next.
+    ///
+    /// # Errors
+    ///
+    /// The present policy stays in force.
+    fn renew(&self, _next: &Policy) -> anyhow::Result<u32> {
+        Ok(0)
+    }
+
+    /// Outbound attempts refused under leases since the start, by reason and class, of which there
+    /// are so many.
+    fn leased(&self, _classes: usize) -> Vec<(Reason, ClassId, u64)> {
         Vec::new()
     }
 

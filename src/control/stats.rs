@@ -9,7 +9,6 @@ use std::{
 use super::{KernelFate, KernelRow};
 use crate::{
     engine::{Direction, Effect, Reason},
-    policy::Policy,
     report::words::thousands,
     worker::Snapshot,
 };
@@ -33,15 +32,11 @@ impl Drops {
     /// From the start until a sample. Refusals that observe mode turned into forwards are not
     /// drops; resets are.
     #[must_use]
-    pub fn until(sample: &Sample, policy: &Policy) -> Self {
-        let is_observed = |class: Option<_>| {
-            policy.observe() || class.is_some_and(|class| policy.class(class).observe)
-        };
+    pub fn until(sample: &Sample) -> Self {
         let of_reason = |reason: Reason| {
-            let verdicts = sample.workers.verdicts.iter();
-            let dropped =
-                verdicts.filter(|(cause, _, class, _)| *cause == reason && !is_observed(*class));
-            (reason.name(), dropped.map(|(_, _, _, frames)| frames).sum())
+            let verdicts = &sample.workers.verdicts;
+            let dropped = verdicts.of_reason(reason) - verdicts.observed(reason);
+            (reason.name(), dropped)
         };
         let refusals = Reason::ALL
             .iter()
@@ -107,7 +102,7 @@ pub struct Rates {
 impl Rates {
     /// What happened from one sample to a later one.
     #[must_use]
-    pub fn between(earlier: &Sample, later: &Sample, policy: &Policy) -> Self {
+    pub fn between(earlier: &Sample, later: &Sample) -> Self {
         let span = later.at.saturating_duration_since(earlier.at);
         let seconds = span.as_secs_f64().max(f64::MIN_POSITIVE);
         let per_second = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
@@ -132,7 +127,7 @@ impl Rates {
             span,
             directions: [Direction::Outbound, Direction::Inbound].map(pace),
             forwarded: grown(|counts| counts.forwarded.frames),
-            drops: Drops::until(later, policy) - Drops::until(earlier, policy),
+            drops: Drops::until(later) - Drops::until(earlier),
             resets: grown(|counts| counts.reset),
         }
     }
@@ -197,6 +192,7 @@ mod tests {
     use super::*;
     use crate::{
         engine::{Engine, Frame, Judgements},
+        policy::Policy,
         source::SourceTable,
         synth::packet::Packet,
         wire::{Link, TcpFlags},
@@ -245,7 +241,7 @@ capacity = 16
 
     #[test]
     fn a_second_of_traffic_is_told_in_one_line() {
-        let (policy, start) = (policy(), Instant::now());
+        let start = Instant::now();
         let earlier = nothing(start);
         let mut later = nothing(start + Duration::from_secs(2));
         let [out, back] = &mut later.workers.directions;
@@ -258,7 +254,7 @@ capacity = 16
         back.reset = 2;
         later.kernel[0].frames = [1005, 5];
         later.kernel[1].frames = [0, 40];
-        let rates = Rates::between(&earlier, &later, &policy);
+        let rates = Rates::between(&earlier, &later);
         assert_eq!(
             rates.to_string(),
             "out 1,000,000 f/s 1.00 Gbit/s  in 5 f/s 0 bit/s  kernel 500 f/s  \
@@ -270,7 +266,7 @@ capacity = 16
     fn what_is_only_observed_is_no_drop() {
         let policy = policy();
         let sources = Arc::new(SourceTable::new(16, Some(0)));
-        let mut engine = Engine::new(Arc::clone(&policy), sources);
+        let mut engine = Engine::new(policy, sources);
         for from in ["203.0.113.9", "198.51.100.9", "198.51.100.10"] {
             let packet = Packet::ethernet().ipv4(from, "192.0.2.80").tcp(40_000, 25);
             let bytes = packet.flags(TcpFlags::SYN).build();
@@ -285,7 +281,7 @@ capacity = 16
         }
         let mut sample = nothing(Instant::now());
         sample.workers.verdicts.copy_from(engine.counters());
-        let drops = Drops::until(&sample, &policy);
+        let drops = Drops::until(&sample);
         assert_eq!(drops.iter().collect::<Vec<_>>(), [("smtp_blocked", 1)]);
     }
 

@@ -25,8 +25,10 @@ pub const SCHEMA: &str = "lychgate.run/1";
 /// A run that has ended.
 #[derive(Debug)]
 pub struct Summary {
-    /// What judged the frames.
+    /// What judged the frames, at the end.
     pub policy: Arc<Policy>,
+    /// How often another one took its place before.
+    pub reloads: u64,
     /// What the user asked for.
     pub asked: RunSettings,
     /// What was obtained.
@@ -80,7 +82,7 @@ impl Summary {
                 )?;
             }
         }
-        for (cause, frames) in Drops::until(&self.sample, &self.policy).iter() {
+        for (cause, frames) in Drops::until(&self.sample).iter() {
             writeln!(out, "stopped   {cause}: {}", thousands(frames))?;
         }
         let histograms = &workers.histograms;
@@ -109,6 +111,10 @@ impl Summary {
                     counts.downs, counts.ups, counts.others
                 )?;
             }
+        }
+        if self.reloads > 0 {
+            let times = counted(self.reloads, "time");
+            writeln!(out, "policy    reloaded {times}")?;
         }
         for interface in &self.lost {
             writeln!(out, "FAILED    interface {interface} was removed")?;
@@ -174,6 +180,7 @@ struct Document<'a> {
     failures: Vec<Failure>,
     ports: Ports,
     lost: &'a [String],
+    reloads: u64,
     directions: Directions,
     reasons: BTreeMap<&'static str, u64>,
     counters: Vec<Counter<'a>>,
@@ -320,13 +327,11 @@ impl<'a> From<&'a Summary> for Document<'a> {
                 uplink: summary.ports[1].into(),
             },
             lost: &summary.lost,
+            reloads: summary.reloads,
             directions: Directions::from(workers),
             reasons: Reason::ALL.iter().map(of_reason).collect(),
             counters: workers.verdicts.iter().map(counter).collect(),
-            drops: Drops::until(&summary.sample, &summary.policy)
-                .0
-                .into_iter()
-                .collect(),
+            drops: Drops::until(&summary.sample).0.into_iter().collect(),
             kernel: kernel.collect(),
             breaches: workers.breaches,
             histograms: Histograms::from(&workers.histograms),

@@ -8,6 +8,7 @@
 use std::{
     any::Any,
     panic::{self, AssertUnwindSafe},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -20,12 +21,17 @@ use std::{
 use anyhow::{Context, anyhow};
 
 use super::{
-    Obtained, PortChange, PortCounts, PortEvent, Rates, Sample, Site, StallEvent, Summary, cores,
+    Obtained, PortChange, PortCounts, PortEvent, Rates, Reloader, Sample, Site, StallEvent,
+    Summary, TableFull,
+    casebook::Cases,
+    cores,
+    crowding::Crowding,
+    reload::{Outcome, Successor, Wanted, succeed},
     stall::Stalls,
 };
 use crate::{
-    detect::{Flag, Observer},
-    engine::{Direction, Engine, Restrictions},
+    detect::Flag,
+    engine::{Direction, Edition, Engine, InForce, Reason, Restrictions},
     policy::{Policy, RunSettings},
     source::SourceTable,
     wire::Redirect,
@@ -35,12 +41,12 @@ use crate::{
 /// How many workers, and how they work.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What judges the frames.
-    pub policy: Arc<Policy>,
+    /// What judges the frames, until another policy takes its place.
+    pub in_force: InForce,
     /// Who is quarantined.
     pub restrictions: Restrictions,
-    /// Watches for zombies, if anybody does.
-    pub observer: Option<Arc<Observer>>,
+    /// Keeps those who are quarantined so under another policy, where cases are kept.
+    pub cases: Option<Cases>,
     /// Where it is told what detectors find.
     pub findings: Option<Sender<Flag>>,
     /// How many workers.
@@ -71,6 +77,10 @@ pub enum Notice<'a> {
     Walls(&'a anyhow::Error),
     /// A queue has stopped, or goes on.
     Queue(&'a StallEvent),
+    /// Attempts found the source table full.
+    TableFull(&'a TableFull),
+    /// Another policy is in force, or could not be.
+    Policy(&'a Outcome),
     /// A worker ended before it was asked to. Its queues are bypassed, and the others drain.
     Failed {
         /// Which one, from 0.
@@ -80,11 +90,13 @@ pub enum Notice<'a> {
     },
 }
 
-enum Event {
+/// What comes to the supervisor.
+pub(super) enum Event {
     Opened(usize, Published),
     Ended(usize, anyhow::Result<()>),
     Stop(String),
     Port(PortEvent),
+    Policy(Box<Wanted>),
     Restricted,
 }
 
@@ -144,6 +156,12 @@ impl Supervisor {
         PortReporter(self.report.clone())
     }
 
+    /// What has it read its policy again, from this file.
+    #[must_use]
+    pub fn reloader(&self, file: PathBuf) -> Reloader {
+        Reloader::new(file, self.report.clone())
+    }
+
     /// Runs workers over `site` until somebody stops them or one fails, and tells `tell` meanwhile.
     /// A failure is in the summary.
     ///
@@ -155,19 +173,15 @@ impl Supervisor {
         site: &impl Site,
         tell: &mut dyn FnMut(Notice<'_>),
     ) -> anyhow::Result<Summary> {
-        let policy = &self.plan.policy;
+        let policy = self.plan.in_force.policy();
         let sources = Arc::new(SourceTable::new(policy.capacity(), None));
         let stop = AtomicBool::new(false);
         let notice = policy.notice();
         let redirect = notice.map(|notice| Redirect::new(&notice.url));
         thread::scope(|scope| {
             for index in 0..self.plan.workers {
-                let engine = Engine::new(Arc::clone(policy), Arc::clone(&sources))
+                let engine = Engine::following(&self.plan.in_force, Arc::clone(&sources))
                     .restricted_by(self.plan.restrictions.clone());
-                let engine = match &self.plan.observer {
-                    Some(observer) => engine.observing(Arc::clone(observer)),
-                    None => engine,
-                };
                 let report = self.report.clone();
                 let (plan, stop) = (&self.plan, &stop);
                 let redirect = redirect.clone();
@@ -180,7 +194,7 @@ impl Supervisor {
                     return Err(error).with_context(|| format!("worker {index}: no thread"));
                 }
             }
-            let mut crew = Crew::new(self, &stop);
+            let mut crew = Crew::new(self, &stop, &sources);
             crew.open(site, tell)?;
             site.ready()
                 .inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
@@ -244,6 +258,12 @@ fn message(payload: &(dyn Any + Send)) -> &str {
     text.unwrap_or("without a message")
 }
 
+/// Attempts that found no room since the start.
+fn found_full(workers: &Snapshot) -> u64 {
+    let of_reason = |reason| workers.verdicts.of_reason(reason);
+    of_reason(Reason::TableFull) + of_reason(Reason::TableFullForwarded)
+}
+
 /// The workers that run.
 struct Crew<'a> {
     plan: &'a Plan,
@@ -257,10 +277,13 @@ struct Crew<'a> {
     ports: [PortCounts; 2],
     lost: Vec<String>,
     stalls: Stalls,
+    reloads: u64,
+    sources: &'a SourceTable,
+    crowding: Crowding,
 }
 
 impl<'a> Crew<'a> {
-    fn new(supervisor: &'a Supervisor, stop: &'a AtomicBool) -> Self {
+    fn new(supervisor: &'a Supervisor, stop: &'a AtomicBool, sources: &'a SourceTable) -> Self {
         Self {
             plan: &supervisor.plan,
             events: &supervisor.events,
@@ -273,6 +296,9 @@ impl<'a> Crew<'a> {
             ports: Default::default(),
             lost: Vec::new(),
             stalls: Stalls::new(supervisor.plan.workers),
+            reloads: 0,
+            sources,
+            crowding: Crowding::default(),
         }
     }
 
@@ -300,11 +326,11 @@ impl<'a> Crew<'a> {
                 Ok(event) => self.handle(event, site, tell),
                 Err(RecvTimeoutError::Timeout) => {
                     let now = self.sample(site);
-                    tell(Notice::Rates(&Rates::between(
-                        &last,
-                        &now,
-                        &self.plan.policy,
-                    )));
+                    tell(Notice::Rates(&Rates::between(&last, &now)));
+                    let attempts = found_full(&now.workers);
+                    if let Some(attempts) = self.crowding.untold(now.at, attempts) {
+                        self.tell_full(attempts, tell);
+                    }
                     last = now;
                     self.look_at_queues(tell);
                 }
@@ -312,6 +338,20 @@ impl<'a> Crew<'a> {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
+        let attempts = found_full(&self.sample(site).workers);
+        if let Some(attempts) = self.crowding.rest(attempts) {
+            self.tell_full(attempts, tell);
+        }
+    }
+
+    fn tell_full(&self, attempts: u64, tell: &mut dyn FnMut(Notice<'_>)) {
+        let policy = self.plan.in_force.policy();
+        tell(Notice::TableFull(&TableFull {
+            capacity: policy.capacity(),
+            attempts,
+            sources: self.sources.turned_away(),
+            fallback: policy.full(),
+        }));
     }
 
     fn look_at_queues(&mut self, tell: &mut dyn FnMut(Notice<'_>)) {
@@ -325,7 +365,7 @@ impl<'a> Crew<'a> {
 
     /// Has the kernel program know who is behind walls.
     fn wall(&self, site: &impl Site, tell: &mut dyn FnMut(Notice<'_>)) {
-        let walls = self.plan.restrictions.walls(&self.plan.policy);
+        let walls = self.plan.restrictions.walls(&self.plan.in_force.policy());
         if let Err(error) = site.wall(&walls) {
             tell(Notice::Walls(&error));
         }
@@ -350,6 +390,14 @@ impl<'a> Crew<'a> {
                     self.lost.push(event.interface);
                 }
             }
+            Event::Policy(wanted) => {
+                let Wanted { policy, reply } = *wanted;
+                let outcome = policy.and_then(|policy| self.change_policy(policy, site));
+                self.reloads += u64::from(outcome.is_ok());
+                tell(Notice::Policy(&outcome));
+                // Whoever asked may have gone.
+                let _ = reply.send(outcome);
+            }
             Event::Ended(worker, ended) => {
                 self.at_work -= 1;
                 if let Err(error) = ended {
@@ -364,12 +412,34 @@ impl<'a> Crew<'a> {
         }
     }
 
+    /// Has every worker judge by another policy, from its next batch on.
+    fn change_policy(&self, next: Policy, site: &impl Site) -> Outcome {
+        let in_force = &self.plan.in_force;
+        let Successor {
+            policy,
+            observer,
+            changes,
+        } = succeed(&in_force.edition(), next)?;
+        let generation = site.renew(&policy);
+        let edition = Edition {
+            policy,
+            observer,
+            generation: generation.map_err(|error| vec![format!("{error:#}")])?,
+        };
+        match &self.plan.cases {
+            Some(cases) => cases.lock().adopt(in_force, edition),
+            None => in_force.replace(edition),
+        }
+        Ok(changes)
+    }
+
     fn sample(&self, site: &impl Site) -> Sample {
-        let mut workers = Snapshot::new(self.plan.policy.classes().len());
+        let classes = self.plan.in_force.policy().classes().len();
+        let mut workers = Snapshot::new(classes);
         for published in self.published.iter().flatten() {
             workers.merge(&published.read());
         }
-        for (reason, class, frames) in site.leased() {
+        for (reason, class, frames) in site.leased(classes) {
             let outbound = Direction::Outbound;
             workers.verdicts.add(reason, outbound, Some(class), frames);
         }
@@ -384,7 +454,8 @@ impl<'a> Crew<'a> {
         let sample = self.sample(site);
         let by_worker = self.published.iter().flatten().map(Published::read);
         Summary {
-            policy: Arc::clone(&self.plan.policy),
+            policy: self.plan.in_force.policy(),
+            reloads: self.reloads,
             asked: self.plan.asked.clone(),
             obtained,
             by_worker: by_worker.collect(),

@@ -51,6 +51,9 @@ impl Engine {
                     (false, Excess::Drop) => Action::Drop,
                     (false, Excess::Reset) => Action::Reset,
                 };
+                if verdict.observed {
+                    self.counters.observe(reason);
+                }
                 if !retransmission && self.leasing.is_some() {
                     judgements.leases.extend(self.lease(frame, attempt, staged));
                 }

@@ -9,6 +9,7 @@
 //! workers share, which is why [`Engine::process_in_turn`] can put parallel workers into one order.
 
 mod counters;
+mod edition;
 mod judge;
 mod lease;
 mod observe;
@@ -23,6 +24,7 @@ use ipnet::IpNet;
 
 pub use self::{
     counters::Counters,
+    edition::{Edition, InForce},
     lease::{Lease, Leasing},
     observe::terms as detection_terms,
     reason::{Effect, Reason},
@@ -31,6 +33,7 @@ pub use self::{
 };
 
 use self::{
+    edition::Followed,
     observe::Watched,
     restrictions::Pinned,
     stage::{Seat, Staged, Terms},
@@ -203,6 +206,7 @@ pub struct Engine {
     observer: Option<Arc<Observer>>,
     watched: Vec<Watched>,
     leasing: Option<Leasing>,
+    followed: Option<Followed>,
 }
 
 impl Engine {
@@ -228,6 +232,20 @@ impl Engine {
             observer: None,
             watched: Vec::new(),
             leasing: None,
+            followed: None,
+        }
+    }
+
+    /// An engine that judges by the edition in force, whichever that is, and charges to `sources`.
+    #[must_use]
+    pub fn following(in_force: &InForce, sources: Arc<SourceTable>) -> Self {
+        let followed = Followed::new(in_force);
+        let edition = followed.seen();
+        let engine = Self::new(Arc::clone(&edition.policy), sources);
+        Self {
+            observer: edition.observer.clone(),
+            followed: Some(followed),
+            ..engine
         }
     }
 
@@ -272,7 +290,7 @@ impl Engine {
         self.staged.clear();
         self.syns.clear();
         self.watched.clear();
-        self.quarantine.renew(&self.policy);
+        self.renew();
         let mut ahead = frames.iter();
         ahead.by_ref().take(FRAMES_AHEAD).for_each(prefetch_headers);
         let Judgements {

@@ -130,7 +130,7 @@ impl Engine {
         let Some(observer) = self.observer_of(member.1) else {
             return;
         };
-        let source = self.source_hash(member.0);
+        let source = self.source_hash(member);
         let contact = self.contact_hash(sight.destination);
         let flow = fingerprint.bits();
         observer.prefetch(source, flow);
@@ -164,7 +164,7 @@ impl Engine {
         let what = Watch::Handshake {
             flow,
             number: sight.acknowledgement.wrapping_sub(1),
-            source: self.source_hash(key),
+            source: self.source_hash((key, class)),
             key,
             class,
         };
@@ -190,7 +190,7 @@ impl Engine {
         let attempt = self.fingerprint(&sight.answered());
         if is_answer && reason == Reason::SmtpReplyBlocked {
             self.sources.prefetch_recent(attempt);
-            let source = self.source_hash(key);
+            let source = self.source_hash((key, class));
             let what = Watch::Unasked {
                 attempt,
                 source,
@@ -240,10 +240,14 @@ impl Engine {
         self.watched.push(Watched { frame, what });
     }
 
-    fn source_hash(&self, key: IpNet) -> u64 {
+    /// The class is part of it: what was observed by another class's measures says nothing.
+    fn source_hash(&self, (key, class): (IpNet, ClassId)) -> u64 {
         let is_ipv6 = u128::from(matches!(key, IpNet::V6(_)));
         let length = u128::from(key.prefix_len());
-        let words = [bits(key.addr()), length << 8 | is_ipv6];
+        let words = [
+            bits(key.addr()),
+            u128::from(class.0) << 16 | length << 8 | is_ipv6,
+        ];
         self.sources.fingerprint(&words).bits()
     }
 

@@ -136,6 +136,13 @@ impl Pinned {
         }
     }
 
+    /// Takes what is there now, under another policy.
+    pub fn renew_under(&mut self, policy: &Policy) {
+        self.snapshot = None;
+        self.has_walls = false;
+        self.renew(policy);
+    }
+
     /// What is taken away from a subscriber.
     #[inline(always)]
     pub fn restriction(&self, key: IpNet) -> Option<Restriction> {

@@ -68,6 +68,26 @@ pub enum Event {
         capacity: u64,
         /// How many attempts found no room since the last such event.
         attempts: u64,
+        /// About how many sources they were from.
+        #[serde(default)]
+        sources: u64,
+        /// Whether they were let pass unlimited; else they were refused.
+        #[serde(default)]
+        forwarded: bool,
+    },
+    /// Another policy is in force.
+    PolicyReloaded {
+        /// Since when.
+        time: Timestamp,
+        /// What is different, a line each.
+        changes: Vec<String>,
+    },
+    /// The policy file was read again and refused: the policy before stays in force.
+    PolicyRefused {
+        /// When.
+        time: Timestamp,
+        /// Every reason why.
+        mistakes: Vec<String>,
     },
     /// A port has lost its link.
     LinkDown {
@@ -108,6 +128,8 @@ impl Event {
             Self::Case(record) => record.time,
             Self::Complaint { time, .. }
             | Self::TableFull { time, .. }
+            | Self::PolicyReloaded { time, .. }
+            | Self::PolicyRefused { time, .. }
             | Self::LinkDown { time, .. }
             | Self::LinkUp { time, .. } => *time,
         }
@@ -120,6 +142,8 @@ impl Event {
             Self::Case(_) => "case",
             Self::Complaint { .. } => "complaint",
             Self::TableFull { .. } => "table_full",
+            Self::PolicyReloaded { .. } => "policy_reloaded",
+            Self::PolicyRefused { .. } => "policy_refused",
             Self::LinkDown { .. } => "link_down",
             Self::LinkUp { .. } => "link_up",
         }
@@ -130,8 +154,11 @@ impl Event {
     pub fn severity(&self) -> Severity {
         match self {
             Self::LinkDown { .. } => Severity::Error,
-            Self::TableFull { .. } => Severity::Warning,
-            Self::Case(_) | Self::Complaint { .. } | Self::LinkUp { .. } => Severity::Notice,
+            Self::TableFull { .. } | Self::PolicyRefused { .. } => Severity::Warning,
+            Self::Case(_)
+            | Self::Complaint { .. }
+            | Self::PolicyReloaded { .. }
+            | Self::LinkUp { .. } => Severity::Notice,
         }
     }
 

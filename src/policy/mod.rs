@@ -22,6 +22,7 @@ mod reader;
 mod resolve;
 pub mod steps;
 mod subscribers;
+mod succession;
 mod value;
 
 use std::{
@@ -49,6 +50,7 @@ pub use ports::{
     Word, ZeroCopy,
 };
 pub use reader::Shape;
+pub use succession::Fixed;
 pub use value::{CONNECTIONS_MAX, WINDOW_MAX, WINDOW_MIN, window_text};
 
 use address_map::AddressMap;
@@ -169,6 +171,8 @@ pub struct Policy {
     subscribers: usize,
     pools: Vec<Pool>,
     classes: Vec<Class>,
+    /// Those that only an earlier policy of the running box had.
+    retired: HashSet<ClassId>,
     relays: Vec<IpNet>,
     relay_limit: Option<Limit>,
     concentrators: Vec<IpNet>,

@@ -4,7 +4,7 @@
 //! it, so one sweep with a stack of those still open finds every overlap and, for each subscriber,
 //! its pool, in the time that sorting takes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use ipnet::IpNet;
 
@@ -105,6 +105,7 @@ pub(super) fn resolve(mut draft: Draft, report: &mut Report) -> Policy {
         subscribers,
         pools: draft.pools.into_iter().map(|(pool, _)| pool).collect(),
         classes: draft.classes.list,
+        retired: HashSet::new(),
         relays: draft.relays.into_iter().map(|(relay, _)| relay).collect(),
         relay_limit: draft.relay_limit,
         concentrators: draft

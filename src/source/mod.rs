@@ -11,6 +11,7 @@
 //! A *source* here is a subscriber and a [`Meter`]: what a subscriber sends to the relays and what
 //! it sends to strangers are limited apart, so each has its own record and its own cache line.
 
+mod crowd;
 pub mod pages;
 mod recent;
 mod sync;
@@ -23,7 +24,7 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::{SharedSeed, quality::SeedableRandomState};
 use ipnet::IpNet;
 
-use self::{recent::Recent, table::Table};
+use self::{crowd::Crowd, recent::Recent, table::Table};
 
 pub use self::{
     recent::{Place, Recalled, VERDICTS_MAX},
@@ -89,6 +90,7 @@ impl Fingerprint {
 pub struct SourceTable {
     table: Table,
     recent: Recent,
+    turned_away: Crowd,
     hasher: SeedableRandomState,
 }
 
@@ -106,6 +108,7 @@ impl SourceTable {
         Self {
             table: Table::new(capacity, capacity * SLOTS_PER_4_SOURCES / 4),
             recent: Recent::new((capacity * RECENT_PER_SOURCE).max(RECENT_MIN)),
+            turned_away: Crowd::new(),
             hasher,
         }
     }
@@ -160,8 +163,21 @@ impl SourceTable {
     pub fn admit(&self, source: Source, limit: Limit, now: u64) -> Admission {
         match self.table.admit(source.0, limit, limit.share(0), now) {
             Admission::Refused if limit.lanes() > 1 => self.admit_in_lanes(source, limit, now),
+            Admission::Full => self.turn_away(source),
             decided => decided,
         }
+    }
+
+    #[cold]
+    fn turn_away(&self, source: Source) -> Admission {
+        self.turned_away.note(source.0);
+        Admission::Full
+    }
+
+    /// About how many sources found no room since this was asked last.
+    #[must_use]
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away.take()
     }
 
     /// Tries the lanes after the first. Each is exact, and together they hold what was admitted in
@@ -174,6 +190,7 @@ impl SourceTable {
                 .admit(self.lane(source, lane), limit, limit.share(lane), now)
             {
                 Admission::Refused => {}
+                Admission::Full => return self.turn_away(source),
                 decided => return decided,
             }
         }

@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, thread, time::Duration};
 
+use ipnet::IpNet;
 use lychgate::{
     engine::{Action, Direction, Engine, Frame, Judgements, Lease, Leasing, Reason, Verdict},
     io::{
@@ -406,8 +407,39 @@ fn no_lease_outlives_its_policy_or_its_worker() {
             let frame = syn("192.0.2.1", 25, number).build();
             pair.steering.try_frame(Side::Access, &frame).unwrap()
         };
-        assert_eq!(pair.steering.void_leases().unwrap(), 2);
+        assert_eq!(pair.steering.void_leases(&[]).unwrap(), 2);
         assert_eq!(fate(pair, 901), Fate::BypassNoSocket);
+    });
+    // Another policy knows other relays, and leases of its generation go by those.
+    pair(|pair| {
+        until_leased(pair, "192.0.2.1");
+        let other: [IpNet; 1] = ["203.0.113.128/25".parse().unwrap()];
+        let generation = pair.steering.void_leases(&other).unwrap();
+        let lease = |generation| io::Lease {
+            source: "192.0.2.1".parse().unwrap(),
+            is_submission: false,
+            until: monotonic() + 60_000_000_000,
+            generation,
+            counter: 0,
+        };
+        let fate = |pair: &mut Pair, to: &str, number| {
+            let packet = Packet::ethernet().ipv4("192.0.2.1", to).tcp(40_000, 25);
+            let frame = packet.flags(2).sequence(number).build();
+            pair.heartbeat.beat();
+            pair.steering.try_frame(Side::Access, &frame).unwrap()
+        };
+        pair.leases.put(&[lease(generation - 1)]);
+        assert_eq!(fate(pair, "203.0.113.1", 1), Fate::BypassNoSocket);
+        pair.leases.put(&[lease(generation)]);
+        assert_eq!(fate(pair, "203.0.113.1", 2), Fate::Leased);
+        assert_eq!(
+            fate(pair, "203.0.113.200", 3),
+            Fate::BypassNoSocket,
+            "a relay now"
+        );
+        let former = pair.judge.engine.policy().relays()[0];
+        let former = former.addr().to_string();
+        assert_eq!(fate(pair, &former, 4), Fate::Leased, "a relay no longer");
     });
     pair(|pair| {
         until_leased(pair, "192.0.2.1");

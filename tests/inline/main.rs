@@ -12,6 +12,7 @@ mod everyday;
 #[path = "../afxdp/odd.rs"]
 mod odd;
 mod place;
+mod reload;
 #[path = "../replay_cli/schema.rs"]
 mod schema;
 mod walls;

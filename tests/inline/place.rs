@@ -268,6 +268,33 @@ impl Place {
         run(env!("CARGO_BIN_EXE_lychgate"), &command);
     }
 
+    /// Writes the policy anew, as `change` makes it of what is there.
+    pub fn rewrite(&self, change: impl FnOnce(String) -> String) {
+        let text = fs::read_to_string(&self.policy).unwrap();
+        fs::write(&self.policy, change(text)).unwrap();
+    }
+
+    /// Has the box read its policy again; whether it did, and what was said.
+    pub fn reload(&self) -> (bool, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_lychgate"))
+            .args(["reload", "-p"])
+            .arg(&self.policy)
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(said).unwrap())
+    }
+
+    /// Waits until a file of events tells of one with this name, for the `count`th time.
+    pub fn await_event(&self, file: &str, name: &str, count: usize) {
+        let begun = Instant::now();
+        let told = |text: &str| text.matches(&format!("\"event\":\"{name}\"")).count();
+        while told(&fs::read_to_string(file).unwrap_or_default()) < count {
+            assert!(begun.elapsed() < PATIENCE, "no event {name}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Everything that is known about a subscriber.
     pub fn subject(&self, who: &str) -> Value {
         let output = Command::new(env!("CARGO_BIN_EXE_lychgate"))

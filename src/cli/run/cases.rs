@@ -10,9 +10,12 @@ use std::{
 
 use crate::{
     cli::quarantine,
-    control::{casebook::Casebook, counter::Counter},
+    control::{
+        casebook::{Casebook, Cases},
+        counter::Counter,
+    },
     detect::{Flag, Observer},
-    engine::Restrictions,
+    engine::{Edition, InForce, Restrictions},
     events::{Event, Events},
     policy::{Keeping, Policy},
     remedy::Record,
@@ -22,8 +25,10 @@ use crate::{
 pub struct Hooks {
     /// Who is restricted, from the first frame on.
     pub restrictions: Restrictions,
-    /// Watches for zombies, if a class asks for it.
-    pub observer: Option<Arc<Observer>>,
+    /// The policy, and who watches for zombies if a class asks for it.
+    pub in_force: InForce,
+    /// Who is to hear of another policy, where cases are kept.
+    pub cases: Option<Cases>,
     /// Where workers tell what it finds.
     pub findings: Sender<Flag>,
 }
@@ -38,23 +43,30 @@ pub fn open(
         .detects()
         .then(|| Arc::new(Observer::new(policy.observed())));
     let (findings, found) = mpsc::channel();
-    let (counter, restrictions) = match policy.keeping() {
+    let (counter, cases, restrictions) = match policy.keeping() {
         Some(keeping) => {
-            let (counter, restrictions) =
-                keep(policy, keeping, observer.clone(), found, events.cloned())?;
-            (Some(counter), restrictions)
+            let cases = keep(policy, keeping, observer.clone())?;
+            let restrictions = cases.lock().restrictions();
+            let counter = serve(cases.clone(), keeping, found, events.cloned())?;
+            (Some(counter), Some(cases), restrictions)
         }
         None => {
             if observer.is_some() {
                 println!("cases: none are kept: zombies are told, and that is all; add [store]");
-                thread::spawn(move || found.iter().for_each(|flag| tell_flag(&flag)));
             }
-            (None, Restrictions::default())
+            // Another policy may have them found.
+            thread::spawn(move || found.iter().for_each(|flag| tell_flag(&flag)));
+            (None, None, Restrictions::default())
         }
     };
     let hooks = Hooks {
         restrictions,
-        observer,
+        in_force: InForce::new(Edition {
+            policy: Arc::clone(policy),
+            observer,
+            generation: 0,
+        }),
+        cases,
         findings,
     };
     Ok((counter, hooks))
@@ -64,29 +76,39 @@ fn keep(
     policy: &Arc<Policy>,
     keeping: &Keeping,
     observer: Option<Arc<Observer>>,
-    found: Receiver<Flag>,
-    events: Option<Arc<Events>>,
-) -> anyhow::Result<(Counter, Restrictions)> {
+) -> anyhow::Result<Cases> {
     let casebook = Casebook::open(Arc::clone(policy), keeping)?.observed_by(observer);
-    let restrictions = casebook.restrictions();
     println!(
         "cases: {} open, {} quarantined ({})",
         casebook.open_cases(),
-        restrictions.len(),
+        casebook.restrictions().len(),
         keeping.path.display()
     );
+    tell_lost(&casebook);
+    Ok(Cases::new(casebook))
+}
+
+/// Says who is quarantined in vain.
+pub fn tell_lost(casebook: &Casebook) {
     for subscriber in casebook.lost() {
         eprintln!(
             "lychgate: {subscriber} is quarantined but not in the policy: nothing is enforced"
         );
     }
-    let counter = Counter::open(
-        casebook,
+}
+
+fn serve(
+    cases: Cases,
+    keeping: &Keeping,
+    found: Receiver<Flag>,
+    events: Option<Arc<Events>>,
+) -> anyhow::Result<Counter> {
+    Counter::open(
+        cases,
         &keeping.socket,
         found,
         Arc::new(move |said: Result<&Record, &str>| tell(said, events.as_deref())),
-    )?;
-    Ok((counter, restrictions))
+    )
 }
 
 fn tell_flag(flag: &Flag) {

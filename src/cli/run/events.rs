@@ -6,9 +6,9 @@ use anyhow::Context;
 use jiff::Timestamp;
 
 use crate::{
-    control::{PortChange, PortEvent},
+    control::{Outcome, PortChange, PortEvent, TableFull},
     events::{Event, Events},
-    policy::Policy,
+    policy::{Fallback, Policy},
 };
 
 /// How long the outlets are waited for at the end.
@@ -35,6 +35,32 @@ pub fn close(events: Events) {
                 told.lost + told.failed
             );
         }
+    }
+}
+
+/// What the world is told of a full source table.
+pub fn of_full(full: &TableFull) -> Event {
+    Event::TableFull {
+        time: Timestamp::now(),
+        capacity: full.capacity as u64,
+        attempts: full.attempts,
+        sources: full.sources,
+        forwarded: full.fallback == Fallback::Forward,
+    }
+}
+
+/// What the world is told of another policy.
+pub fn of_policy(outcome: &Outcome) -> Event {
+    let time = Timestamp::now();
+    match outcome {
+        Ok(changes) => Event::PolicyReloaded {
+            time,
+            changes: changes.clone(),
+        },
+        Err(mistakes) => Event::PolicyRefused {
+            time,
+            mistakes: mistakes.clone(),
+        },
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, Write},
-    path::Path,
+    path::{self, Path},
     process::ExitCode,
     sync::{Arc, atomic::AtomicBool},
     thread,
@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM},
     flag,
     iterator::Signals,
     low_level::signal_name,
@@ -26,7 +26,8 @@ use super::{
 use crate::{
     cli::{create, give, load_policy},
     control::{
-        Notice, Plan, Stopper, Summary, Supervisor, cores,
+        Notice, Outcome, Plan, Reloader, Stopper, Summary, Supervisor, cores,
+        counter::Counter,
         live::{Config, Live},
         preflight::{self, Inspection, Report, Severity, Wanted},
         watch::Watch,
@@ -66,7 +67,8 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     inspection.repair();
     tell_findings(&inspection.report)?;
     let told = events.as_deref();
-    let summary = join(&asked, &policy, hooks, told, &inspection).inspect_err(|_| {
+    let site = (args.policy.as_path(), cases.as_ref());
+    let summary = join(&asked, site, hooks, told, &inspection).inspect_err(|_| {
         for error in inspection.undo() {
             eprintln!("lychgate: {error}");
         }
@@ -86,7 +88,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 /// the links were up.
 fn join(
     asked: &RunSettings,
-    policy: &Arc<Policy>,
+    (file, counter): (&Path, Option<&Counter>),
     hooks: Hooks,
     events: Option<&Events>,
     inspection: &Inspection,
@@ -105,7 +107,7 @@ fn join(
             ..afxdp::Settings::default()
         },
         options: inspection.wanted.options,
-        policy,
+        policy: &hooks.in_force.policy(),
         pin_root,
     })?;
     let report = inspection.review(live.why_generic())?;
@@ -113,9 +115,9 @@ fn join(
     tell_findings(&report)?;
     let workers = workers(asked.workers, &live)?;
     let supervisor = Supervisor::new(Plan {
-        policy: Arc::clone(policy),
+        in_force: hooks.in_force,
         restrictions: hooks.restrictions,
-        observer: hooks.observer,
+        cases: hooks.cases.clone(),
         findings: Some(hooks.findings),
         workers,
         cores: cores_of(&asked.cores, workers, &inspection.interfaces)?,
@@ -124,6 +126,11 @@ fn join(
         period: PERIOD,
     });
     let is_stopped = listen(supervisor.stopper())?;
+    let reloader = supervisor.reloader(path::absolute(file)?);
+    if let Some(counter) = counter {
+        counter.offer_reload(reloader.clone());
+    }
+    reload_on_hangup(reloader)?;
     // Not before: some cards take their link down when the kernel program is attached.
     let mut watch = Watch::begin(&inspection.interfaces, &inspection.wanted.options)?;
     let mut waiting = |down: &str| println!("waiting: the link of {down} is down");
@@ -131,7 +138,12 @@ fn join(
         watch
             .spawn(is_stopped, supervisor.port_reporter())
             .context("watching the ports")?;
-        Some(supervisor.run(&live, &mut |notice| tell(&notice, asked.stats, events))?)
+        Some(supervisor.run(&live, &mut |notice| {
+            tell(&notice, asked.stats, events);
+            if let (Notice::Policy(Ok(_)), Some(cases)) = (&notice, &hooks.cases) {
+                cases::tell_lost(&cases.lock());
+            }
+        })?)
     } else {
         None
     };
@@ -296,6 +308,22 @@ fn listen(stopper: Stopper) -> anyhow::Result<Arc<AtomicBool>> {
     Ok(is_second)
 }
 
+/// Each SIGHUP has the policy read again, on a thread of its own: a large one takes a while. What
+/// comes of it is told by the supervisor.
+fn reload_on_hangup(reloader: Reloader) -> anyhow::Result<()> {
+    let cannot = "listening for SIGHUP";
+    let mut signals = Signals::new([SIGHUP]).context(cannot)?;
+    thread::Builder::new()
+        .name("reload".to_owned())
+        .spawn(move || {
+            for _ in signals.forever() {
+                let _ = reloader.reload();
+            }
+        })
+        .context(cannot)?;
+    Ok(())
+}
+
 /// Tells people what happens, as it happens.
 fn tell(notice: &Notice<'_>, stats: bool, events: Option<&Events>) {
     match notice {
@@ -318,10 +346,33 @@ fn tell(notice: &Notice<'_>, stats: bool, events: Option<&Events>) {
         ),
         Notice::Queue(event) if event.stall.is_some() => eprintln!("lychgate: ALARM: {event}"),
         Notice::Queue(event) => eprintln!("lychgate: {event}"),
+        Notice::TableFull(full) => {
+            eprintln!("lychgate: ALARM: {full}");
+            if let Some(events) = events {
+                events.tell(events::of_full(full));
+            }
+        }
+        Notice::Policy(outcome) => tell_policy(outcome, events),
         Notice::Stopping(why) => eprintln!("lychgate: {why}: draining"),
         Notice::Failed { worker, error } => eprintln!(
             "lychgate: ALARM: worker {worker} failed: {error:#}; its frames bypass it, the other workers drain"
         ),
+    }
+}
+
+fn tell_policy(outcome: &Outcome, events: Option<&Events>) {
+    match outcome {
+        Ok(changes) => {
+            println!("policy: reloaded");
+            changes.iter().for_each(|change| println!("  {change}"));
+        }
+        Err(mistakes) => {
+            eprintln!("lychgate: ALARM: the policy is not reloaded: the one before stays in force");
+            mistakes.iter().for_each(|mistake| eprintln!("{mistake}"));
+        }
+    }
+    if let Some(events) = events {
+        events.tell(events::of_policy(outcome));
     }
 }
 

@@ -286,7 +286,7 @@ fn requests_and_answers_are_what_the_documentation_shows() {
         serde_json::from_str::<Request>(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         count += 1;
     }
-    assert_eq!(count, 7, "one of each");
+    assert_eq!(count, 8, "one of each");
 }
 
 fn complaint(source: &str, hours: i64) -> Complaint {
@@ -384,4 +384,39 @@ fn who_has_read_the_notice_is_not_sent_there_again_until_something_is_new() {
     assert_eq!(walls(&casebook), 0, "remembered");
     casebook.answer(&add("203.0.113.66"), at(4));
     assert_eq!(walls(&casebook), 1, "decided anew");
+}
+
+#[test]
+fn another_policy_finds_whoever_is_quarantined_under_the_new_key_or_says_who_is_lost() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = policy(POLICY);
+    let mut casebook = Casebook::open(Arc::clone(&first), &keeping(&folder)).expect("a store");
+    let edition = |policy| Edition {
+        policy,
+        observer: None,
+        generation: 0,
+    };
+    let in_force = InForce::new(edition(first));
+    let request = Request::Add {
+        who: "ACME".to_owned(),
+        scope: Scope::Mail,
+        seconds: 3_600,
+        by: "anna".to_owned(),
+        why: "abuse".to_owned(),
+    };
+    let done = casebook.answer(&request, at(0));
+    assert!(matches!(done, Reply::Done { .. }), "{done:?}");
+    let moved = POLICY.replace("\"203.0.113.30/32\", ", "");
+    casebook.adopt(&in_force, edition(policy(&moved)));
+    let restrictions = casebook.restrictions();
+    assert_eq!((restrictions.len(), casebook.lost().len()), (1, 0));
+    let key = in_force.policy().key_of("ACME");
+    assert_eq!(key, Some("203.0.113.40/32".parse().expect("a prefix")));
+    let restricted = [(key.expect("it is there"), Scope::Mail.into())];
+    assert_eq!(casebook.keyed(), restricted);
+    let gone = POLICY.replace("name = \"ACME\"", "name = \"Other\"");
+    casebook.adopt(&in_force, edition(policy(&gone)));
+    assert_eq!((restrictions.len(), casebook.lost().len()), (0, 1));
+    casebook.adopt(&in_force, edition(policy(POLICY)));
+    assert_eq!((restrictions.len(), casebook.lost().len()), (1, 0));
 }

@@ -1,9 +1,12 @@
 //! The socket, as callers meet it.
 
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 
 use super::*;
-use crate::detect::{Evidence, Finding as Detector};
+use crate::{
+    control::supervisor::Event,
+    detect::{Evidence, Finding as Detector},
+};
 
 const POLICY: &str = r#"
 [class.residential]
@@ -45,7 +48,12 @@ fn open_with(policy: &Arc<Policy>, findings: Receiver<Flag>) -> (Counter, Receiv
         // Nobody listens at the end of a test.
         let _ = say.lock().expect("no panic").send(text);
     };
-    let counter = Counter::open(casebook, &keeping.socket, findings, Arc::new(tell));
+    let counter = Counter::open(
+        Cases::new(casebook),
+        &keeping.socket,
+        findings,
+        Arc::new(tell),
+    );
     (counter.expect("a socket"), said)
 }
 
@@ -167,4 +175,43 @@ fn what_a_worker_finds_becomes_a_case_and_follows_the_steps() {
     assert_eq!(open_cases(&policy), 1);
     drop(find);
     drop(counter);
+}
+
+#[test]
+fn the_policy_that_the_box_was_started_with_is_reloaded_and_no_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let policy = policy(&folder);
+    let (counter, _said) = open(&policy);
+    let reload = |name: &str| {
+        let file = folder.path().join(name);
+        ask(&policy, &Request::Reload { policy: file }).expect("an answer")
+    };
+    let refused = |reply| match reply {
+        Reply::Refused { why } => why,
+        other => panic!("{other:?}"),
+    };
+    assert!(refused(reload("policy.toml")).contains("the box is starting"));
+    let (supervisor, events) = mpsc::channel();
+    counter.offer_reload(Reloader::new(folder.path().join("policy.toml"), supervisor));
+    let supervisor = thread::spawn(move || {
+        for outcome in [
+            Ok(vec!["class home: new".to_owned()]),
+            Err(vec!["no".to_owned()]),
+        ] {
+            let Ok(Event::Policy(wanted)) = events.recv() else {
+                panic!("it is asked for another policy");
+            };
+            assert!(wanted.policy.is_ok());
+            wanted.reply.send(outcome).expect("somebody waits");
+        }
+    });
+    assert!(refused(reload("other.toml")).contains("the box was started with"));
+    let changes = vec!["class home: new".to_owned()];
+    assert_eq!(reload("policy.toml"), Reply::Reloaded { changes });
+    assert_eq!(refused(reload("./policy.toml")), "no");
+    supervisor.join().expect("it was asked");
+    assert_eq!(refused(reload("policy.toml")), "the box is stopping");
+    drop(counter);
+    let nobody = refused(reload("policy.toml"));
+    assert!(nobody.contains("no box runs"), "{nobody}");
 }

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::*;
 use crate::{
-    engine::{Restrictions, Wall},
+    engine::{Edition, InForce, Restrictions, Wall},
     io::{
         Side,
         fault::{Fault, Faulty},
@@ -73,9 +73,13 @@ fn flawless() -> Faults {
 fn plan(workers: usize) -> Plan {
     let (policy, _) = Policy::from_toml("test.toml", POLICY).expect("a valid policy");
     Plan {
-        policy: Arc::new(policy),
+        in_force: InForce::new(Edition {
+            policy: Arc::new(policy),
+            observer: None,
+            generation: 0,
+        }),
         restrictions: Restrictions::default(),
-        observer: None,
+        cases: None,
         findings: None,
         workers,
         cores: vec![],
@@ -88,6 +92,11 @@ fn plan(workers: usize) -> Plan {
 fn datagram(number: u32) -> Vec<u8> {
     let packet = Packet::ethernet().ipv4("203.0.113.9", "192.0.2.80");
     packet.udp(1, 2).bytes(&number.to_be_bytes()).build()
+}
+
+fn mail(number: u32) -> Vec<u8> {
+    let packet = Packet::ethernet().ipv4("203.0.113.9", "192.0.2.80");
+    packet.tcp(40_000, 25).flags(2).sequence(number).build()
 }
 
 #[test]
@@ -237,6 +246,131 @@ fn a_port_that_is_removed_drains_the_workers_and_is_named_in_the_summary() {
         shown.contains("port      uplink: link down 1, up 1, other changes 1\nFAILED    interface eth2 was removed\n"),
         "{shown}"
     );
+}
+
+#[test]
+fn another_policy_takes_effect_under_way_and_a_wrong_one_does_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("isp.toml");
+    let (site, far) = site(vec![flawless(), flawless()]);
+    let supervisor = Supervisor::new(plan(2));
+    let (stopper, reloader) = (supervisor.stopper(), supervisor.reloader(file.clone()));
+    let network = thread::spawn(move || {
+        let mut number = 0;
+        let mut blocked_at = |far: &[FarEnd]| {
+            // A mail segment, and a datagram behind it: where only that crosses, mail is blocked.
+            let blocked = [0, 1].map(|worker| {
+                number += 1;
+                assert!(far[worker].send(Side::Access, &mail(number)));
+                assert!(far[worker].send(Side::Access, &datagram(number)));
+                let first = far[worker].await_frame(Side::Uplink, PATIENCE);
+                if first == Some(datagram(number)) {
+                    return true;
+                }
+                assert_eq!(first, Some(mail(number)));
+                let second = far[worker].await_frame(Side::Uplink, PATIENCE);
+                assert_eq!(second, Some(datagram(number)));
+                false
+            });
+            assert_eq!(blocked[0], blocked[1], "both workers go by the same policy");
+            blocked[0]
+        };
+        let mut reload = |text: &str| {
+            std::fs::write(&file, text).expect("a file");
+            let outcome = reloader.reload();
+            (outcome, blocked_at(&far))
+        };
+        let open = POLICY.replace("smtp = \"block\"", "smtp = \"allow\"");
+        assert_ne!(open, POLICY);
+        let opened = reload(&open);
+        let changes = vec!["class closed: smtp: block → allow".to_owned()];
+        assert_eq!(opened, (Ok(changes), false));
+        let (refused, is_blocked) = reload("[class.closed]\nsmtp = \"maybe\"\n");
+        let refused = refused.expect_err("there is no such word");
+        assert!(refused[0].contains("isp.toml:2"), "{refused:?}");
+        assert!(!is_blocked, "the one before stays in force");
+        let (refused, is_blocked) = reload(&format!("{POLICY}[ports]\nring = 64\n"));
+        assert!(refused.expect_err("it is fixed")[0].starts_with("[ports] ring"));
+        assert!(!is_blocked);
+        let (changes, is_blocked) = reload(POLICY);
+        assert_eq!(changes.expect("it is valid").len(), 1);
+        assert!(is_blocked);
+        stopper.stop("the test is over");
+    });
+    let mut told = Vec::new();
+    let summary = supervisor.run(&site, &mut |notice| {
+        if let Notice::Policy(outcome) = notice {
+            told.push(outcome.is_ok());
+        }
+    });
+    let summary = summary.expect("ports are there");
+    network.join().expect("it went as the policies say");
+    assert_eq!(told, [true, false, false, true]);
+    assert_eq!(summary.reloads, 2);
+    assert!(summary.is_clean());
+    let carried = summary.sample.workers.directions[0];
+    let fates = (
+        carried.received.frames,
+        carried.forwarded.frames,
+        carried.dropped,
+    );
+    assert_eq!(fates, (16, 14, 2));
+}
+
+#[test]
+fn a_full_source_table_is_told_once_with_how_many_were_let_pass_and_the_rest_at_the_end() {
+    let text = POLICY
+        .replace(
+            "\"block\"",
+            "{ limit = { connections = 1, window = \"1h\" } }",
+        )
+        .replace("capacity = 16", "capacity = 16\nfull = \"forward\"");
+    let (policy, _) = Policy::from_toml("test.toml", &text).expect("a valid policy");
+    let plan = Plan {
+        in_force: InForce::new(Edition {
+            policy: Arc::new(policy),
+            observer: None,
+            generation: 0,
+        }),
+        ..plan(1)
+    };
+    let (site, far) = site(vec![flawless()]);
+    let supervisor = Supervisor::new(plan);
+    let stopper = supervisor.stopper();
+    let (heard, hear) = mpsc::channel();
+    let network = thread::spawn(move || {
+        let knock = |sources: std::ops::Range<u8>| {
+            for source in sources {
+                let packet =
+                    Packet::ethernet().ipv4(format!("203.0.113.{source}").as_str(), "192.0.2.80");
+                let packet = packet.tcp(40_000, 25).flags(2);
+                assert!(far[0].send(Side::Access, &packet.build()));
+                assert!(far[0].await_frame(Side::Uplink, PATIENCE).is_some());
+            }
+        };
+        // Published counts lag behind: what is told first is at least one of these.
+        knock(1..41);
+        let first: TableFull = hear.recv_timeout(PATIENCE).expect("it is told");
+        knock(41..51);
+        stopper.stop("the test is over");
+        let rest = hear.recv_timeout(PATIENCE).expect("the rest is told");
+        (first, rest)
+    });
+    let summary = supervisor.run(&site, &mut |notice| {
+        if let Notice::TableFull(full) = notice {
+            heard.send(*full).expect("somebody listens");
+        }
+    });
+    summary.expect("ports are there");
+    let (first, rest) = network.join().expect("every SYN crossed");
+    assert_eq!(first.attempts + rest.attempts, 50 - 16);
+    assert_eq!(
+        (first.capacity, first.fallback),
+        (16, crate::policy::Fallback::Forward)
+    );
+    assert!(rest.attempts >= 10, "{rest:?}");
+    // It is an estimate: two may have one bit.
+    assert!((first.sources + rest.sources).abs_diff(50 - 16) <= 3);
 }
 
 #[test]

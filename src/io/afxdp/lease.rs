@@ -34,6 +34,9 @@ const LEASES_AT_ONCE: usize = 128;
 /// The most refusal counters there are (`LEASE_COUNTERS_MAX`).
 pub const LEASE_COUNTERS_MAX: u32 = 2_000;
 
+/// There is room for so many relays, or for as many as the first policy has (`RELAYS_MAX`).
+const RELAYS_MAX: u32 = 65_536;
+
 /// What leases need, beside a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseOptions {
@@ -63,7 +66,7 @@ impl LeaseOptions {
         for mut map in object.maps_mut() {
             match map.name().to_str() {
                 Some("syns") => map.set_max_entries(self.buckets)?,
-                Some("relays") => map.set_max_entries(relays.max(1))?,
+                Some("relays") => map.set_max_entries(relays.max(RELAYS_MAX))?,
                 _ => {}
             }
         }

@@ -4,6 +4,7 @@
 //! the business of `link`.
 
 use std::{
+    collections::HashSet,
     os::fd::{AsFd, AsRawFd, BorrowedFd},
     sync::{
         Arc, Mutex, PoisonError,
@@ -218,12 +219,7 @@ impl Steering {
             walls: Mutex::default(),
         };
         steering.set(settings)?;
-        steering.void_leases()?;
-        for &relay in &steering.leasing.relays {
-            map(&steering.object, "relays")?
-                .update(&prefix_key(relay), &[0; 4], MapFlags::ANY)
-                .map_err(|cause| Error::new(SUBJECT, "write its map relays", cause))?;
-        }
+        steering.void_leases(&steering.leasing.relays)?;
         for (side, port) in (0_u32..).zip(ports) {
             steering.update("ports", side, &port.index().to_ne_bytes())?;
         }
@@ -286,15 +282,37 @@ impl Steering {
         Ok(registration)
     }
 
-    /// Makes every lease meaningless, such as before another policy comes into force; gives the
-    /// generation that new leases must have. Call it before the workers hear of the new policy.
+    /// Makes every lease meaningless, such as before another policy comes into force, whose relays
+    /// these are; gives the generation that new leases must have. Call it before the workers hear
+    /// of the new policy.
     ///
     /// # Errors
     ///
-    /// If the kernel refuses.
-    pub fn void_leases(&self) -> Result<u32> {
-        let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
+    /// If the kernel refuses. Then leases are what they were; some of the relays may be known
+    /// already, to which the workers decide instead.
+    pub fn void_leases(&self, relays: &[IpNet]) -> Result<u32> {
+        let known = map(&self.object, "relays")?;
+        for &relay in relays {
+            known
+                .update(&prefix_key(relay), &[0; 4], MapFlags::ANY)
+                .map_err(|cause| {
+                    Error::new(SUBJECT, format!("make {relay} known as a relay"), cause)
+                        .remedy("restart the box, which makes room for as many as there are")
+                })?;
+        }
+        let generation = self.generation.load(Ordering::Relaxed) + 1;
         self.update("lease_terms", 0, &self.leasing.terms(generation))?;
+        self.generation.store(generation, Ordering::Relaxed);
+        // Not before: until now they stood between leases and those relays.
+        let current: HashSet<_> = relays.iter().map(|&relay| prefix_key(relay)).collect();
+        let gone: Vec<_> = known
+            .keys()
+            .filter(|key| key.first_chunk().is_none_or(|key| !current.contains(key)))
+            .collect();
+        for key in gone {
+            // One that stays costs its leases, and nothing else.
+            let _ = known.delete(&key);
+        }
         Ok(generation)
     }
 
