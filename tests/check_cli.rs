@@ -460,3 +460,25 @@ fn complaints_without_a_store_are_refused() {
         &["this policy keeps none", "add [store] path"],
     );
 }
+
+#[test]
+fn the_notice_and_the_garden_are_told_in_words_and_in_json() {
+    let policy = format!(
+        "{GOOD}[notice]\nurl = \"http://a.example/\"\naddresses = [\"192.0.2.80\"]\n\
+         [garden]\nopen = [\"192.0.2.0/28\"]\nresolvers = [\"192.0.2.53\"]\n"
+    );
+    let files = [("policy.toml", policy.as_bytes())];
+    let (code, out, err) = check(&files, &["policy.toml"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    for line in [
+        "Notice\n  plain HTTP of whoever is in the garden, and who is quarantined until the notice \
+         was read leads to http://a.example/, at 192.0.2.80\n",
+        "Garden\n  open are 192.0.2.0/28 and the notice page; names from 192.0.2.53\n",
+    ] {
+        assert!(out.contains(line), "{out}");
+    }
+    let (_, out, _) = check(&files, &["--json", "policy.toml"]);
+    let answer: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(answer["policy"]["notice"]["redirect"], "unread");
+    assert_eq!(answer["policy"]["garden"]["open"][0], "192.0.2.0/28");
+}

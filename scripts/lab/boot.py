@@ -118,7 +118,6 @@ def die_with_parent():
     import ctypes
 
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    os.nice(5)
 
 
 def run_guest(model, options):

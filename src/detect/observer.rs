@@ -144,13 +144,23 @@ impl Observer {
         self.counts.full.load(Relaxed)
     }
 
-    /// Asks for the cache lines that [`Self::attempt`] will want.
+    /// Asks for the cache lines that [`Self::attempt`] begins with.
     #[inline]
-    pub fn prefetch(&self, source: u64, contact: u64, flow: u64) {
-        let home = self.home(source);
-        prefetch(&self.records[home]);
-        prefetch(self.sketches[home].line(contact));
+    pub fn prefetch(&self, source: u64, flow: u64) {
+        prefetch(&self.records[self.home(source)]);
         self.awaited.prefetch(flow);
+    }
+
+    /// Asks for those that it goes on with: where the subscriber's record, which should have come
+    /// by now, is another's, the next one.
+    #[inline]
+    pub fn prefetch_further(&self, source: u64, contact: u64) {
+        let home = self.home(source);
+        let identity = self.records[home].identity.load(Relaxed);
+        let is_elsewhere = identity & !INCARNATION_MASK != Self::identity(source, 0);
+        let index = home + usize::from(is_elsewhere);
+        prefetch(&self.records[index]);
+        prefetch(self.sketches[index].line(contact));
     }
 
     /// Asks for the cache lines that an answer will want.

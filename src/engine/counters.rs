@@ -29,11 +29,12 @@ impl Counters {
 
     #[inline]
     pub(super) fn count(&mut self, verdict: &Verdict) {
-        let index = self.index(verdict.reason, verdict.direction, verdict.class);
-        self.cells[index] += 1;
+        self.add(verdict.reason, verdict.direction, verdict.class, 1);
     }
 
-    /// Counts frames that were judged elsewhere: by the kernel program, under a lease.
+    /// Counts frames all at once: those of a batch, or what the kernel program judged under a
+    /// lease.
+    #[inline]
     pub fn add(&mut self, reason: Reason, direction: Direction, class: Option<ClassId>, more: u64) {
         let index = self.index(reason, direction, class);
         self.cells[index] += more;

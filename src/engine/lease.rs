@@ -6,7 +6,10 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{Attempt, Engine, Frame, Nanos, Reason, stage::Staged, stage::StagedRuling};
+use super::{
+    Attempt, Engine, Frame, Nanos, Reason,
+    stage::{Sight, Staged, StagedRuling},
+};
 use crate::{
     policy::{ClassId, Excess, Role},
     source::{Meter, Syn, Syns},
@@ -73,9 +76,9 @@ impl Engine {
 
     /// Whether the kernel program refused this SYN lately; then for what reason.
     #[inline]
-    pub(super) fn refused_in_kernel(&self, staged: &Staged, now: Nanos) -> Option<Reason> {
+    pub(super) fn refused_in_kernel(&self, attempt: usize, now: Nanos) -> Option<Reason> {
         let leasing = self.leasing.as_ref()?;
-        let (syn, service) = staged.syn?;
+        let (syn, service) = self.syn_of(attempt)?;
         leasing
             .syns
             .was_refused(syn, now)
@@ -84,10 +87,14 @@ impl Engine {
 
     /// Notes a SYN that is let through, so that no lease stops its retransmission.
     #[inline]
-    pub(super) fn note_let_through(&self, staged: &Staged, now: Nanos) {
-        if let (Some(leasing), Some((syn, _))) = (&self.leasing, staged.syn) {
+    pub(super) fn note_let_through(&self, attempt: usize, now: Nanos) {
+        if let (Some(leasing), Some((syn, _))) = (&self.leasing, self.syn_of(attempt)) {
             leasing.syns.note_let_through(syn, now);
         }
+    }
+
+    fn syn_of(&self, attempt: usize) -> Option<(Syn, Service)> {
+        self.syns.get(attempt).copied().flatten()
     }
 
     /// The lease that follows from the refusal of an attempt, if there is one.
@@ -141,33 +148,32 @@ impl Engine {
         }
     }
 
-    /// The SYN as the kernel program knows it; none in a softwire, which it does not look into, and
-    /// none with a blemish, which it does not judge.
-    #[inline]
-    pub(super) fn syn(
-        &self,
-        addresses: (IpAddr, IpAddr),
-        (from, to): (u16, u16),
-        sequence: u32,
-    ) -> Option<(Syn, Service)> {
-        let leasing = self.leasing.as_ref()?;
-        let service = Service::of_port(to)?;
-        let numbers = u64::from(from) << 48 | u64::from(to) << 32 | u64::from(sequence);
-        let syn = match addresses {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                leasing
-                    .syns
-                    .ipv4(source.to_bits(), destination.to_bits(), numbers)
-            }
-            (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                leasing
-                    .syns
-                    .ipv6(source.to_bits(), destination.to_bits(), numbers)
-            }
-            _ => return None,
-        };
-        leasing.syns.prefetch(syn);
-        Some((syn, service))
+    /// Stages the SYN as the kernel program knows it; none in a softwire, which it does not look
+    /// into, and none with a blemish, which it does not judge.
+    #[inline(never)]
+    pub(super) fn note_syn(&mut self, sight: Sight, service: Service) {
+        let leasing = self.leasing.as_ref();
+        let clean = sight.softwire.is_none() && sight.blemish.is_none();
+        let syn = leasing.filter(|_| clean).and_then(|leasing| {
+            let (from, to) = sight.ports;
+            let numbers = u64::from(from) << 48 | u64::from(to) << 32 | u64::from(sight.sequence);
+            let syn = match (sight.source, sight.destination) {
+                (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                    leasing
+                        .syns
+                        .ipv4(source.to_bits(), destination.to_bits(), numbers)
+                }
+                (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                    leasing
+                        .syns
+                        .ipv6(source.to_bits(), destination.to_bits(), numbers)
+                }
+                _ => return None,
+            };
+            leasing.syns.prefetch(syn);
+            Some((syn, service))
+        });
+        self.syns.push(syn);
     }
 }
 

@@ -33,12 +33,12 @@ pub use self::{
 use self::{
     observe::Watched,
     restrictions::Pinned,
-    stage::{Staged, Terms},
+    stage::{Seat, Staged, Terms},
 };
 use crate::{
     detect::{Flag, Observer},
     policy::{ClassId, Policy},
-    source::{SourceTable, pages::prefetch},
+    source::{SourceTable, Syn, pages::prefetch},
     wire::{Link, Service},
 };
 
@@ -121,6 +121,21 @@ pub struct Verdict {
     pub attempt: Option<u16>,
 }
 
+impl Verdict {
+    /// What is certainly not mail crosses.
+    #[inline(always)]
+    const fn crosses(direction: Direction) -> Self {
+        Self {
+            action: Action::Forward,
+            reason: Reason::NotMail,
+            direction,
+            observed: false,
+            class: None,
+            attempt: None,
+        }
+    }
+}
+
 /// A connection attempt charged to a subscriber: outbound SYN without ACK to a mail port.
 ///
 /// What else there is to know of it stands in the frame; [`crate::wire::decode`] reads it again
@@ -160,8 +175,10 @@ pub struct Judgements {
 }
 
 impl Judgements {
-    fn clear(&mut self) {
-        self.verdicts.clear();
+    /// Makes room for the verdicts of so many frames; all of them will be overwritten.
+    fn begin(&mut self, frames: usize) {
+        self.verdicts
+            .resize(frames, Verdict::crosses(Direction::Outbound));
         self.attempts.clear();
         self.flags.clear();
         self.leases.clear();
@@ -176,7 +193,13 @@ pub struct Engine {
     terms: Vec<Terms>,
     quarantine: Pinned,
     counters: Counters,
+    /// Frames of the batch that are certainly not mail, by direction: not yet counted.
+    crossed: [u64; 2],
+    /// Other frames of the batch that are no attempts: not yet counted.
+    decided: Vec<u16>,
     staged: Vec<Staged>,
+    /// The staged attempts as the kernel program knows them, where leases are offered.
+    syns: Vec<Option<(Syn, Service)>>,
     observer: Option<Arc<Observer>>,
     watched: Vec<Watched>,
     leasing: Option<Leasing>,
@@ -198,7 +221,10 @@ impl Engine {
             terms,
             quarantine: Pinned::default(),
             counters,
+            crossed: [0; 2],
+            decided: Vec::new(),
             staged: Vec::new(),
+            syns: Vec::new(),
             observer: None,
             watched: Vec::new(),
             leasing: None,
@@ -242,25 +268,47 @@ impl Engine {
             frames.len() <= usize::from(u16::MAX) + 1,
             "a batch is at most 65,536 frames"
         );
-        judgements.clear();
+        judgements.begin(frames.len());
         self.staged.clear();
+        self.syns.clear();
         self.watched.clear();
         self.quarantine.renew(&self.policy);
-        frames.iter().take(FRAMES_AHEAD).for_each(prefetch_headers);
-        for (index, frame) in frames.iter().enumerate() {
-            frames.get(index + FRAMES_AHEAD).map(prefetch_headers);
-            self.stage(frame, judgements);
+        let mut ahead = frames.iter();
+        ahead.by_ref().take(FRAMES_AHEAD).for_each(prefetch_headers);
+        let Judgements {
+            verdicts, attempts, ..
+        } = judgements;
+        for (index, (frame, verdict)) in frames.iter().zip(verdicts).enumerate() {
+            ahead.next().map(prefetch_headers);
+            let seat = Seat {
+                frame: index as u16,
+                verdict,
+                attempts,
+            };
+            self.stage(frame, seat);
         }
         turn();
         self.judge(frames, judgements);
-        for verdict in &judgements.verdicts {
-            self.counters.count(verdict);
-        }
+        self.count(&judgements.verdicts);
         if let Some(last) = frames.last() {
             self.sources
                 .sweep(last.time, frames.len().div_ceil(FRAMES_PER_SWEPT_SLOT));
         }
         self.settle_some(frames, judgements);
+    }
+
+    /// Counts all frames of the batch but attempts, which were counted when they were judged.
+    fn count(&mut self, verdicts: &[Verdict]) {
+        let crossed = std::mem::take(&mut self.crossed);
+        for (direction, frames) in [Direction::Outbound, Direction::Inbound]
+            .into_iter()
+            .zip(crossed)
+        {
+            self.counters.add(Reason::NotMail, direction, None, frames);
+        }
+        for frame in self.decided.drain(..) {
+            self.counters.count(&verdicts[usize::from(frame)]);
+        }
     }
 
     /// Frames by reason, direction and class since the start.

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::{
     Action, Direction, Engine, Frame, Judgements, Nanos, Reason,
-    stage::{Sight, Staged, bits},
+    stage::{Seat, Sight, bits},
 };
 use crate::{
     detect::{self, Destinations, Flag, Observer, Sequential, Volume},
@@ -20,6 +20,9 @@ use crate::{
 
 /// One record of the observer is looked after for so many frames.
 const FRAMES_PER_SETTLED_RECORD: usize = 16;
+
+/// How far ahead of what is told it is known where a record is not.
+const WATCHED_AHEAD: usize = 4;
 
 /// Something to tell the observer about a frame.
 #[derive(Clone, Copy, Debug)]
@@ -119,27 +122,27 @@ impl Engine {
     pub(super) fn watch_attempt(
         &mut self,
         sight: &Sight,
-        staged: &Staged,
+        fingerprint: Fingerprint,
         member: (IpNet, ClassId),
         bound: bool,
-        judgements: &Judgements,
+        seat: &Seat<'_>,
     ) {
         let Some(observer) = self.observer_of(member.1) else {
             return;
         };
         let source = self.source_hash(member.0);
         let contact = self.contact_hash(sight.destination);
-        let flow = staged.fingerprint.bits();
-        observer.prefetch(source, contact, flow);
+        let flow = fingerprint.bits();
+        observer.prefetch(source, flow);
         let what = Watch::Attempt {
-            index: judgements.attempts.len() as u16,
+            index: seat.attempts.len() as u16,
             source,
             contact,
             flow,
             destination: sight.destination,
             bound,
         };
-        self.watch(what, judgements);
+        self.watch(what, seat.frame);
     }
 
     /// Stages what may be the third segment of a handshake.
@@ -148,7 +151,7 @@ impl Engine {
         &mut self,
         sight: &Sight,
         (key, class): (IpNet, ClassId),
-        judgements: &Judgements,
+        frame: u16,
     ) {
         let Some(observer) = self.observer_of(class) else {
             return;
@@ -165,7 +168,7 @@ impl Engine {
             key,
             class,
         };
-        self.watch(what, judgements);
+        self.watch(what, frame);
     }
 
     /// Stages what comes from a mail port: the answer to an attempt, or one that nobody asked for.
@@ -175,7 +178,7 @@ impl Engine {
         sight: &Sight,
         member: Option<(IpNet, ClassId)>,
         reason: Reason,
-        judgements: &Judgements,
+        frame: u16,
     ) {
         let Some((key, class)) = member else { return };
         let is_answer = sight.flags.0 & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST)
@@ -193,7 +196,7 @@ impl Engine {
                 source,
                 class,
             };
-            self.watch(what, judgements);
+            self.watch(what, frame);
         }
         let Some(observer) = self.observer_of(class) else {
             return;
@@ -209,18 +212,13 @@ impl Engine {
             } else {
                 Watch::Refusal { flow, is_reset }
             },
-            judgements,
+            frame,
         );
     }
 
     /// Stages an ICMP message that quotes an attempt of an observed class.
     #[cold]
-    pub(super) fn watch_icmp(
-        &mut self,
-        frame: &Frame<'_>,
-        network_offset: u8,
-        judgements: &Judgements,
-    ) {
+    pub(super) fn watch_icmp(&mut self, frame: &Frame<'_>, network_offset: u8, index: u16) {
         if self.observer.is_none() || frame.direction == Some(Direction::Outbound) {
             return;
         }
@@ -233,14 +231,12 @@ impl Engine {
         if self.observer_of(class).is_some() {
             let flow = self.fingerprint(&Sight::of_quote(&quote)).bits();
             let is_reset = false;
-            self.watch(Watch::Refusal { flow, is_reset }, judgements);
+            self.watch(Watch::Refusal { flow, is_reset }, index);
         }
     }
 
-    /// The frame at hand is the one whose verdict is pushed next.
     #[inline(always)]
-    fn watch(&mut self, what: Watch, judgements: &Judgements) {
-        let frame = judgements.verdicts.len() as u16;
+    fn watch(&mut self, what: Watch, frame: u16) {
         self.watched.push(Watched { frame, what });
     }
 
@@ -272,12 +268,26 @@ impl Engine {
         while let Some(watched) = self.watched.get(told)
             && usize::from(watched.frame) < until
         {
+            if let Some(ahead) = self.watched.get(told + WATCHED_AHEAD) {
+                self.prefetch_watched(ahead);
+            }
             let now = frames[usize::from(watched.frame)].time;
             let flag = self.tell_one(watched, now, judgements);
             judgements.flags.extend(flag);
             told += 1;
         }
         told
+    }
+
+    #[inline]
+    fn prefetch_watched(&self, watched: &Watched) {
+        if let Watch::Attempt {
+            source, contact, ..
+        } = watched.what
+            && let Some(observer) = &self.observer
+        {
+            observer.prefetch_further(source, contact);
+        }
     }
 
     fn tell_one(&self, watched: &Watched, now: Nanos, judgements: &mut Judgements) -> Option<Flag> {

@@ -2,16 +2,14 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
-use super::{Action, Attempt, Direction, Effect, Engine, Frame, Judgements, Reason, Verdict};
+use super::{Action, Attempt, Direction, Effect, Engine, Frame, Reason, Verdict};
 use crate::{
     detect,
     policy::{Class, ClassId, Excess, Fallback, Member, Policy, Role, Rule},
-    source::{Fingerprint, Limit, Meter, Source, Syn},
+    source::{Fingerprint, Limit, Meter, Source},
     wire::{
-        self, Blemish, Decoded, Link, PlainSegment, Quote, Segment, Service, Softwire, TcpFlags,
-        Triage, Vlans,
+        self, Blemish, Crossing, Decoded, Glance, Link, PlainSegment, Quote, Segment, Service,
+        Softwire, TcpFlags, Triage, Vlans,
     },
 };
 
@@ -20,8 +18,6 @@ use crate::{
 pub(super) enum Ruling {
     Allow,
     Block,
-    /// As `Block`, but for the subscriber, not the class.
-    Quarantine,
     Limit(Limit),
 }
 
@@ -38,9 +34,8 @@ impl From<Rule> for Ruling {
 /// A class, ready for the frame path: what becomes of its attempts, by destination.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms {
-    smtp: Ruling,
-    submission: Ruling,
-    relay: Ruling,
+    /// By [`Meter`].
+    rulings: [Ruling; 3],
     pub(super) excess: Excess,
     pub(super) observe: bool,
     pub(super) detect: Option<detect::Terms>,
@@ -48,24 +43,18 @@ pub(super) struct Terms {
 
 impl Terms {
     pub fn new(class: &Class, policy: &Policy) -> Self {
+        let relay = policy.relay_limit().map_or(Rule::Allow, Rule::Limit);
         Self {
-            smtp: class.smtp.into(),
-            submission: class.submission.into(),
-            relay: policy
-                .relay_limit()
-                .map_or(Ruling::Allow, |limit| Rule::Limit(limit).into()),
+            rulings: [class.smtp, class.submission, relay].map(Ruling::from),
             excess: class.excess,
             observe: class.observe || policy.observe(),
             detect: class.detect.as_ref().map(super::observe::terms),
         }
     }
 
-    const fn ruling(&self, service: Service, relay: bool) -> (Meter, Ruling) {
-        match (relay, service) {
-            (true, _) => (Meter::Relay, self.relay),
-            (false, Service::Smtp) => (Meter::Smtp, self.smtp),
-            (false, Service::Submission) => (Meter::Submission, self.submission),
-        }
+    #[inline(always)]
+    const fn ruling(&self, meter: Meter) -> &Ruling {
+        &self.rulings[meter as usize]
     }
 }
 
@@ -73,8 +62,6 @@ impl Terms {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Staged {
     pub fingerprint: Fingerprint,
-    /// The SYN as the kernel program knows it, where there are leases.
-    pub syn: Option<(Syn, Service)>,
     pub ruling: StagedRuling,
 }
 
@@ -94,32 +81,31 @@ pub(super) enum StagedRuling {
 /// A mail segment as judging sees it. What only few ask for stays in the frame.
 #[derive(Clone, Copy)]
 pub(super) struct Sight {
-    source: IpAddr,
+    pub(super) source: IpAddr,
     pub(super) destination: IpAddr,
-    softwire: Option<Softwire>,
+    pub(super) softwire: Option<Softwire>,
     pub(super) ports: (u16, u16),
     pub(super) sequence: u32,
     pub(super) acknowledgement: u32,
     pub(super) payload_length: u16,
     pub(super) flags: TcpFlags,
-    blemish: Option<Blemish>,
+    pub(super) blemish: Option<Blemish>,
 }
 
 impl Sight {
     /// Out of a frame that triage knew. All of it stays in registers, which is why it is not made
     /// by way of a [`Segment`].
     #[inline(always)]
-    fn of_plain(plain: &PlainSegment, frame: &[u8]) -> Self {
-        let (source, destination) = plain.addresses(frame);
+    const fn of_plain(glance: Glance) -> Self {
         Self {
-            source,
-            destination,
+            source: glance.source,
+            destination: glance.destination,
             softwire: None,
-            ports: (plain.source_port, plain.destination_port),
-            sequence: plain.sequence,
-            acknowledgement: plain.acknowledgement,
-            payload_length: plain.payload_length,
-            flags: plain.flags,
+            ports: glance.ports,
+            sequence: glance.sequence,
+            acknowledgement: glance.acknowledgement,
+            payload_length: glance.payload_length,
+            flags: glance.flags,
             blemish: None,
         }
     }
@@ -194,43 +180,70 @@ impl Sight {
     }
 }
 
+/// Where the judgement of one frame goes.
+pub(super) struct Seat<'a> {
+    /// The frame's index.
+    pub frame: u16,
+    pub verdict: &'a mut Verdict,
+    pub attempts: &'a mut Vec<Attempt>,
+}
+
 impl Engine {
-    /// Decodes one frame and pushes its verdict. An attempt is staged, and its verdict filled in by
-    /// the judging stage.
-    #[inline]
-    pub(super) fn stage(&mut self, frame: &Frame<'_>, judgements: &mut Judgements) {
-        if self.quarantine.has_walls() && self.stops(frame, judgements) {
-            return;
+    /// Decodes one frame and writes its verdict. An attempt is staged, and its verdict completed
+    /// by the judging stage.
+    #[inline(always)]
+    pub(super) fn stage(&mut self, frame: &Frame<'_>, seat: Seat<'_>) {
+        if self.quarantine.has_walls()
+            && let Some(verdict) = self.stop(frame)
+        {
+            *seat.verdict = verdict;
+            return self.decided.push(seat.frame);
         }
-        if frame.link == Link::Ethernet {
-            match wire::triage(frame.bytes) {
-                Triage::NotMail => return self.crosses(frame, Reason::NotMail, judgements),
-                Triage::Mail(plain) => {
-                    let sight = Sight::of_plain(&plain, frame.bytes);
-                    return self.segment(frame, &sight, || plain.vlans(frame.bytes), judgements);
-                }
-                Triage::Icmp(network_offset) => {
-                    self.watch_icmp(frame, network_offset, judgements);
-                    return self.crosses(frame, Reason::NotMail, judgements);
-                }
-                Triage::Unsure => {}
+        if frame.link != Link::Ethernet {
+            return self.decode(frame, seat);
+        }
+        match wire::triage(frame.bytes) {
+            Triage::NotMail => self.crosses(frame, seat),
+            Triage::Mail(plain) if plain.is_ipv6 => self.plain_ipv6(frame, plain, seat),
+            Triage::Mail(plain) => self.plain_ipv4(frame, plain, seat),
+            Triage::Icmp(network_offset) => {
+                self.watch_icmp(frame, network_offset, seat.frame);
+                self.crosses(frame, seat);
             }
+            Triage::Unsure => self.decode(frame, seat),
         }
-        self.decode(frame, judgements);
+    }
+
+    /// Mail that triage knew, compiled for each family: its addresses are machine words from the
+    /// header to the hashes.
+    #[inline(never)]
+    fn plain_ipv4(&mut self, frame: &Frame<'_>, plain: PlainSegment, seat: Seat<'_>) {
+        let sight = Sight::of_plain(plain.ipv4(frame.bytes));
+        self.segment(frame, sight, || plain.vlans(frame.bytes), seat);
     }
 
     #[inline(never)]
-    fn decode(&mut self, frame: &Frame<'_>, judgements: &mut Judgements) {
+    fn plain_ipv6(&mut self, frame: &Frame<'_>, plain: PlainSegment, seat: Seat<'_>) {
+        let sight = Sight::of_plain(plain.ipv6(frame.bytes));
+        self.segment(frame, sight, || plain.vlans(frame.bytes), seat);
+    }
+
+    #[inline(never)]
+    fn decode(&mut self, frame: &Frame<'_>, seat: Seat<'_>) {
         let policy = &self.policy;
         let decoded = wire::decode(frame.bytes, frame.wire_length, frame.link, &|address| {
             policy.is_concentrator(address)
         });
         match decoded {
-            Decoded::Crosses(crossing) => self.crosses(frame, crossing.into(), judgements),
-            Decoded::Unreadable => self.crosses(frame, Reason::Unreadable, judgements),
+            Decoded::Crosses(Crossing::NotMail) => self.crosses(frame, seat),
+            Decoded::Crosses(crossing) => {
+                self.decided(crossing.into(), self.direction(frame), None, seat);
+            }
+            Decoded::Unreadable => {
+                self.decided(Reason::Unreadable, self.direction(frame), None, seat);
+            }
             Decoded::Segment(segment) => {
-                let sight = Sight::of_segment(&segment);
-                self.segment(frame, &sight, || segment.vlans, judgements);
+                self.segment(frame, Sight::of_segment(&segment), || segment.vlans, seat);
             }
             Decoded::Evasion(evasion) => {
                 let direction = self.direction(frame);
@@ -241,50 +254,45 @@ impl Engine {
                     })
                 });
                 let class = subscriber.map(|member| member.class);
-                self.decided(evasion.fault.into(), direction, class, judgements);
+                self.decided(evasion.fault.into(), direction, class, seat);
             }
         }
     }
 
-    /// Pushes the verdict for a frame that is nobody's business.
-    #[inline]
-    fn crosses(&self, frame: &Frame<'_>, reason: Reason, judgements: &mut Judgements) {
-        judgements.verdicts.push(Verdict {
-            action: Action::Forward,
-            reason,
-            direction: match frame.direction {
-                Some(direction) => direction,
-                None => self.direction(frame),
-            },
-            observed: false,
-            class: None,
-            attempt: None,
-        });
+    /// The verdict for what is certainly not mail, which is nearly everything.
+    #[inline(always)]
+    fn crosses(&mut self, frame: &Frame<'_>, seat: Seat<'_>) {
+        let direction = match frame.direction {
+            Some(direction) => direction,
+            None => self.direction(frame),
+        };
+        self.crossed[direction as usize] += 1;
+        *seat.verdict = Verdict::crosses(direction);
     }
 
-    /// Pushes the verdict that a reason leads to where no window is asked.
+    /// The verdict that a reason leads to where no window is asked.
     #[inline]
     fn decided(
-        &self,
+        &mut self,
         reason: Reason,
         direction: Direction,
         class: Option<ClassId>,
-        judgements: &mut Judgements,
+        seat: Seat<'_>,
     ) {
         let observe = class.map_or(self.policy.observe(), |class| self.terms(class).observe);
         let refused = reason.effect() != Effect::Forward;
-        judgements.verdicts.push(Verdict {
+        *seat.verdict = Verdict {
             action: if refused && !observe {
                 Action::Drop
             } else {
                 Action::Forward
             },
             reason,
-            direction,
             observed: refused && observe,
             class,
-            attempt: None,
-        });
+            ..Verdict::crosses(direction)
+        };
+        self.decided.push(seat.frame);
     }
 
     /// Which way a frame travels: as its port says, else as the pools say.
@@ -317,19 +325,17 @@ impl Engine {
     fn segment(
         &mut self,
         frame: &Frame<'_>,
-        sight: &Sight,
+        sight: Sight,
         vlans: impl FnOnce() -> Vlans,
-        judgements: &mut Judgements,
+        seat: Seat<'_>,
     ) {
         let direction = frame
             .direction
             .unwrap_or_else(|| self.direction_between(sight.charged(), sight.outer_destination()));
         match (direction, Service::of_port(sight.ports.1)) {
-            (Direction::Outbound, Some(service)) => {
-                self.outbound(sight, service, vlans, judgements);
-            }
-            (Direction::Outbound, None) => self.answer(sight, judgements),
-            (Direction::Inbound, service) => self.inbound(sight, service, judgements),
+            (Direction::Outbound, Some(service)) => self.outbound(sight, service, vlans, seat),
+            (Direction::Outbound, None) => self.answer(sight, seat),
+            (Direction::Inbound, service) => self.inbound(sight, service, seat),
         }
     }
 
@@ -337,115 +343,115 @@ impl Engine {
     #[inline(always)]
     fn outbound(
         &mut self,
-        sight: &Sight,
+        sight: Sight,
         service: Service,
         vlans: impl FnOnce() -> Vlans,
-        judgements: &mut Judgements,
+        seat: Seat<'_>,
     ) {
         let direction = Direction::Outbound;
-        let member = match self.policy.role(sight.charged()) {
+        let Member {
+            key,
+            class,
+            vlans: expected,
+        } = match self.policy.role(sight.charged()) {
             Role::Subscriber(member) => member,
             Role::Relay | Role::Concentrator => {
-                return self.decided(Reason::MailSegment, direction, None, judgements);
+                return self.decided(Reason::MailSegment, direction, None, seat);
             }
-            Role::Stranger => return self.decided(self.stranger(), direction, None, judgements),
+            Role::Stranger => return self.decided(self.stranger(), direction, None, seat),
         };
-        let class = Some(member.class);
-        if member
-            .vlans
-            .is_some_and(|expected| !carries(&vlans(), expected))
-        {
-            return self.decided(Reason::WrongVlan, direction, class, judgements);
+        let bound = expected.is_some();
+        if expected.is_some_and(|expected| !carries(&vlans(), expected)) {
+            return self.decided(Reason::WrongVlan, direction, Some(class), seat);
         }
-        let (key, member_class) = (member.key, member.class);
-        let bound = member.vlans.is_some();
         let relay = self.policy.is_relay(sight.destination);
-        let (meter, ruling) = match service {
-            Service::Smtp if self.quarantine.restriction(member.key).is_some() => {
-                (Meter::Smtp, Ruling::Quarantine)
-            }
-            _ => self.terms(member.class).ruling(service, relay),
+        let held = service == Service::Smtp && self.quarantine.restriction(key).is_some();
+        let meter = match (relay & !held, service) {
+            (true, _) => Meter::Relay,
+            (false, Service::Smtp) => Meter::Smtp,
+            (false, Service::Submission) => Meter::Submission,
         };
         if !sight.flags.is_attempt() {
-            let reason = match ruling {
-                Ruling::Quarantine => Reason::Quarantined,
+            let reason = match self.terms(class).ruling(meter) {
+                _ if held => Reason::Quarantined,
                 Ruling::Block => blocked(service),
                 _ => Reason::MailSegment,
             };
-            self.watch_handshake(sight, (key, member_class), judgements);
-            return self.decided(reason, direction, class, judgements);
+            self.watch_handshake(&sight, (key, class), seat.frame);
+            return self.decided(reason, direction, Some(class), seat);
         }
         if sight.blemish == Some(Blemish::BadIpv4Checksum) {
-            return self.decided(Reason::BadIpv4Checksum, direction, class, judgements);
+            return self.decided(Reason::BadIpv4Checksum, direction, Some(class), seat);
         }
-        let staged = self.prepare(sight, key, service, meter, ruling);
-        self.watch_attempt(sight, &staged, (key, member_class), bound, judgements);
-        self.staged.push(staged);
-        judgements.attempts.push(Attempt {
-            frame: judgements.verdicts.len() as u16,
+        let attempt = Attempt {
+            frame: seat.frame,
             key,
-            class: member_class,
+            class,
             service,
             relay,
-            admitted: false,
+            admitted: true,
             retransmission: false,
-        });
-        // Whatever it says is replaced by the judging stage, except for whose attempt it is.
-        judgements.verdicts.push(Verdict {
-            action: Action::Forward,
-            reason: Reason::Admitted,
-            direction,
-            observed: false,
-            class,
-            attempt: Some((judgements.attempts.len() - 1) as u16),
-        });
+        };
+        self.attempt(&sight, attempt, meter, held, bound, seat);
     }
 
-    /// What judging will need of an attempt; the source table's lines are asked for already.
+    /// An attempt: all that judging will need of it, and its lines of the source table asked for.
     #[inline(always)]
-    fn prepare(
-        &self,
+    fn attempt(
+        &mut self,
         sight: &Sight,
-        key: IpNet,
-        service: Service,
+        attempt: Attempt,
         meter: Meter,
-        ruling: Ruling,
-    ) -> Staged {
-        let fingerprint = match ruling {
-            Ruling::Quarantine => self.quarantined_fingerprint(sight),
-            _ => self.fingerprint(sight),
+        held: bool,
+        bound: bool,
+        seat: Seat<'_>,
+    ) {
+        let Attempt {
+            key,
+            class,
+            service,
+            ..
+        } = attempt;
+        let fingerprint = if held {
+            self.quarantined_fingerprint(*sight)
+        } else {
+            self.fingerprint(sight)
         };
         self.sources.prefetch_recent(fingerprint);
-        let syn = match (sight.softwire, sight.blemish) {
-            (None, None) => {
-                let addresses = (sight.source, sight.destination);
-                self.syn(addresses, sight.ports, sight.sequence)
-            }
-            _ => None,
-        };
-        let ruling = match (sight.blemish, ruling) {
+        let ruling = match (sight.blemish, self.terms(class).ruling(meter)) {
             (Some(blemish), _) => StagedRuling::Decided(blemish.into()),
-            (None, Ruling::Block) => StagedRuling::Decided(blocked(service)),
-            (None, Ruling::Quarantine) => StagedRuling::Decided(Reason::Quarantined),
-            (None, Ruling::Allow) if meter == Meter::Relay => {
-                StagedRuling::Decided(Reason::Relayed)
-            }
-            (None, Ruling::Allow) => StagedRuling::Decided(Reason::Allowed),
+            (None, _) if held => StagedRuling::Decided(Reason::Quarantined),
             (None, Ruling::Limit(limit)) => {
-                let source = self.sources.source(key, meter, limit);
+                let source = self.sources.source(key, meter, *limit);
                 self.sources.prefetch_source(source);
                 StagedRuling::Charge {
                     source,
-                    limit,
                     meter,
+                    limit: *limit,
                 }
             }
+            (None, Ruling::Block) => StagedRuling::Decided(blocked(service)),
+            (None, Ruling::Allow) => StagedRuling::Decided(match meter {
+                Meter::Relay => Reason::Relayed,
+                _ => Reason::Allowed,
+            }),
         };
-        Staged {
-            fingerprint,
-            syn,
-            ruling,
+        if self.leasing.is_some() {
+            self.note_syn(*sight, service);
         }
+        self.watch_attempt(sight, fingerprint, (key, class), bound, &seat);
+        self.staged.push(Staged {
+            fingerprint,
+            ruling,
+        });
+        // What is not yet known is filled in by the judging stage.
+        *seat.verdict = Verdict {
+            reason: Reason::Admitted,
+            class: Some(class),
+            attempt: Some(seat.attempts.len() as u16),
+            ..Verdict::crosses(Direction::Outbound)
+        };
+        seat.attempts.push(attempt);
     }
 
     /// Hashes what makes two SYNs the same: addresses, ports and sequence number, in a softwire
@@ -481,8 +487,8 @@ impl Engine {
 
     /// A SYN under quarantine is never taken for its twin from before or after, so that both the
     /// quarantine and the release take effect with the next frame.
-    #[inline(never)]
-    fn quarantined_fingerprint(&self, sight: &Sight) -> Fingerprint {
+    #[cold]
+    fn quarantined_fingerprint(&self, sight: Sight) -> Fingerprint {
         let (from, to) = sight.ports;
         let numbers = u128::from(from) << 48 | u128::from(to) << 32 | u128::from(sight.sequence);
         let (charged, mark) = (bits(sight.charged()), 1 << 127);
@@ -492,19 +498,22 @@ impl Engine {
     }
 
     /// A segment that leaves the access network from a mail port.
-    fn answer(&self, sight: &Sight, judgements: &mut Judgements) {
+    #[inline(never)]
+    fn answer(&mut self, sight: Sight, seat: Seat<'_>) {
         let class = self.member(sight.charged()).map(|member| member.class);
-        self.decided(Reason::MailSegment, Direction::Outbound, class, judgements);
+        self.decided(Reason::MailSegment, Direction::Outbound, class, seat);
     }
 
     /// A mail segment that comes from the internet.
-    fn inbound(&mut self, sight: &Sight, service: Option<Service>, judgements: &mut Judgements) {
+    #[inline(never)]
+    fn inbound(&mut self, sight: Sight, service: Option<Service>, seat: Seat<'_>) {
         let member = self.member(sight.outer_destination());
         let is_held =
             member.is_some_and(|member| self.quarantine.restriction(member.key).is_some());
         let member = member.map(|member| (member.key, member.class));
         let class = member.map(|(_, class)| class);
-        let closed = class.is_some_and(|class| matches!(self.terms(class).smtp, Ruling::Block));
+        let closed = class
+            .is_some_and(|class| matches!(self.terms(class).ruling(Meter::Smtp), Ruling::Block));
         let from_smtp = Service::of_port(sight.ports.0) == Some(Service::Smtp);
         let reason = if is_held && from_smtp {
             Reason::QuarantinedReply
@@ -515,8 +524,8 @@ impl Engine {
         } else {
             Reason::MailSegment
         };
-        self.watch_reply(sight, member, reason, judgements);
-        self.decided(reason, Direction::Inbound, class, judgements);
+        self.watch_reply(&sight, member, reason, seat.frame);
+        self.decided(reason, Direction::Inbound, class, seat);
     }
 
     fn stranger(&self) -> Reason {

@@ -4,7 +4,7 @@
 //! Only what the subscriber sends is stopped: without it nothing lasts that the internet could
 //! answer. Mail is judged as ever, so port 25 has its own reasons here as well.
 
-use super::{Action, Direction, Effect, Engine, Frame, Judgements, Reason, Restriction, Verdict};
+use super::{Action, Direction, Effect, Engine, Frame, Reason, Restriction, Verdict};
 use std::net::IpAddr;
 
 use crate::{
@@ -50,35 +50,23 @@ fn is_redirected(restriction: Restriction, policy: &Policy) -> bool {
 }
 
 impl Engine {
-    /// Pushes the verdict on a frame that a wall stops; false where none does, and then it is judged
-    /// like any other.
+    /// The verdict on a frame that a wall stops; where none does, it is judged like any other.
     #[inline(never)]
-    pub(super) fn stops(&self, frame: &Frame<'_>, judgements: &mut Judgements) -> bool {
+    pub(super) fn stop(&self, frame: &Frame<'_>) -> Option<Verdict> {
         if self.direction(frame) != Direction::Outbound {
-            return false;
+            return None;
         }
-        let Some((source, _)) = wire::endpoints(frame.bytes, frame.link) else {
-            return false;
-        };
+        let (source, _) = wire::endpoints(frame.bytes, frame.link)?;
         let Role::Subscriber(member) = self.policy.role(source) else {
-            return false;
+            return None;
         };
-        let Some(restriction) = self.quarantine.restriction(member.key) else {
-            return false;
-        };
+        let restriction = self.quarantine.restriction(member.key)?;
         let policy = &self.policy;
         let is_concentrator = |address| policy.is_concentrator(address);
         let (bytes, length) = (frame.bytes, frame.wire_length);
-        let Some(passage) = wire::passage(bytes, length, frame.link, &is_concentrator) else {
-            return false;
-        };
-        let Some(reason) = stopped(&passage, restriction, policy) else {
-            return false;
-        };
-        judgements
-            .verdicts
-            .push(self.stopped(frame, reason, member.class));
-        true
+        let passage = wire::passage(bytes, length, frame.link, &is_concentrator)?;
+        let reason = stopped(&passage, restriction, policy)?;
+        Some(self.stopped(frame, reason, member.class))
     }
 
     /// The verdict on what a wall stops.

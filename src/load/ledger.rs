@@ -102,7 +102,10 @@ fn is_attempt(frame: &[u8]) -> bool {
     let to_mail = |port| Service::of_port(port).is_some();
     match triage(frame) {
         Triage::NotMail | Triage::Icmp(_) => false,
-        Triage::Mail(segment) => segment.flags.is_attempt() && to_mail(segment.destination_port),
+        Triage::Mail(plain) => {
+            let glance = plain.glance(frame);
+            glance.flags.is_attempt() && to_mail(glance.ports.1)
+        }
         Triage::Unsure => match decode(frame, frame.len() as u32, Link::Ethernet, &|_| false) {
             Decoded::Segment(segment) => {
                 segment.flags.is_attempt() && to_mail(segment.destination_port)

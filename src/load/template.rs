@@ -410,7 +410,7 @@ mod tests {
     fn no_attempt_is_taken_for_the_retransmission_of_another() {
         let mut cast = Cast::of_profile(&mut Syn::new(1, 1), 4, (1, 2), None);
         let sequence = |frame: &Vec<u8>| match triage(frame) {
-            Triage::Mail(segment) => segment.sequence,
+            Triage::Mail(plain) => plain.glance(frame).sequence,
             other => panic!("no mail segment but {other:?}"),
         };
         let mut sequences: Vec<u32> = write(&mut cast, 1000).iter().map(sequence).collect();

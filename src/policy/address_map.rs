@@ -94,6 +94,8 @@ trait Word: Copy + Ord + Default {
     /// `count` bits from the bit `start` on, as a number; `count` is at least 1 and below 32. Bits
     /// beyond the address are zero.
     fn bits(self, start: u32, count: u32) -> usize;
+    /// The lowest bits without the last `count`, which is less than there are.
+    fn shifted(self, count: u32) -> usize;
     /// How many leading bits agree.
     fn common(self, other: Self) -> u32;
     /// Whether the bits that are set in `mask` agree.
@@ -116,6 +118,10 @@ macro_rules! word {
             #[inline(always)]
             fn bits(self, start: u32, count: u32) -> usize {
                 (self.checked_shl(start).unwrap_or(0) >> (Self::WIDTH - count)) as usize
+            }
+            #[inline(always)]
+            fn shifted(self, count: u32) -> usize {
+                self.wrapping_shr(count) as usize
             }
             #[inline(always)]
             fn common(self, other: Self) -> u32 {
@@ -202,6 +208,9 @@ struct Trie<W> {
     shared_mask: W,
     shared_length: u32,
     root_bits: u32,
+    /// The root table's index: so many bits to the right, and of these the ones that are set here.
+    root_shift: u32,
+    root_mask: usize,
     root: Box<[Path<W>]>,
     nodes: Box<[Node]>,
     /// What the slots of nodes hold that lead to no child: values and paths.
@@ -215,10 +224,8 @@ impl<W: Word> Trie<W> {
         if !address.agrees(self.shared, self.shared_mask) {
             return NOTHING;
         }
-        let Some(path) = self
-            .root
-            .get(address.bits(self.shared_length, self.root_bits))
-        else {
+        let index = address.shifted(self.root_shift) & self.root_mask;
+        let Some(path) = self.root.get(index) else {
             return NOTHING;
         };
         let slot = path.slot(address);
@@ -285,11 +292,20 @@ impl<W: Word> Trie<W> {
         let mut slots = vec![Slot::Leaf(NOTHING | LEAF); 1 << root_bits];
         builder.fill(&mut slots, &rules, shared_length, root_bits);
         let root = slots.into_iter().map(|slot| builder.root(slot)).collect();
+        // Beyond the address, where one whole address is all that there is, bits are zero.
+        let end = shared_length + root_bits;
+        let root_mask = if end > W::WIDTH {
+            0
+        } else {
+            (1 << root_bits) - 1
+        };
         Self {
             shared,
             shared_mask: W::mask(0, shared_length),
             shared_length,
             root_bits,
+            root_shift: W::WIDTH.saturating_sub(end),
+            root_mask,
             root,
             nodes: builder.nodes.into(),
             leaves: builder.leaves.into(),

@@ -206,8 +206,9 @@ enum Entry {
 /// How an address becomes an accounting key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Key {
-    /// Its first bits.
-    Masked(u8),
+    /// Its first `length` bits, which are those that are set in the mask. An IPv4 address is what
+    /// the mask's first 32 bits are for.
+    Masked { length: u8, mask: u128 },
     /// Whatever it is, this: one of several prefixes of a subscriber.
     Fixed(IpNet),
 }
@@ -232,7 +233,7 @@ impl Policy {
     }
 
     /// What an address is, by longest prefix.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn role(&self, address: IpAddr) -> Role<'_> {
         match self.entry(address) {
@@ -283,7 +284,7 @@ impl Policy {
     }
 
     /// Whether an address is a relay's.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn is_relay(&self, address: IpAddr) -> bool {
         matches!(self.entry(address), Some(Entry::Relay))
@@ -474,19 +475,23 @@ impl Policy {
 }
 
 impl Key {
-    #[inline]
+    fn masked(length: u8) -> Self {
+        let rest = 128_u32.saturating_sub(length.into());
+        let mask = u128::MAX.checked_shl(rest).unwrap_or(0);
+        Self::Masked { length, mask }
+    }
+
+    #[inline(always)]
     fn of(self, address: IpAddr) -> IpNet {
         match self {
-            Self::Masked(length) => match address {
+            Self::Masked { length, mask } => match address {
                 IpAddr::V4(address) => {
-                    let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
-                    let bits = (address.to_bits() & mask).into();
-                    IpNet::V4(Ipv4Net::new_assert(bits, length))
+                    let bits = address.to_bits() & (mask >> 96) as u32;
+                    IpNet::V4(Ipv4Net::new_assert(bits.into(), length))
                 }
                 IpAddr::V6(address) => {
-                    let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
-                    let bits = (address.to_bits() & mask).into();
-                    IpNet::V6(Ipv6Net::new_assert(bits, length))
+                    let bits = address.to_bits() & mask;
+                    IpNet::V6(Ipv6Net::new_assert(bits.into(), length))
                 }
             },
             Self::Fixed(key) => key,

@@ -259,7 +259,7 @@ impl<'a> Sweep<'a> {
         }
         self.wider_subscribers(pool.prefix, *spot);
         let pool_index = claim.index;
-        let key = Key::Masked(pool.subscriber_prefix);
+        let key = Key::masked(pool.subscriber_prefix);
         Some(Entry::Subscriber {
             class: pool.class,
             pool: pool_index,
@@ -327,7 +327,7 @@ impl<'a> Sweep<'a> {
         let subscriber = self.draft.subscribers.list[holding.subscriber as usize];
         let key = match subscriber.joint {
             true => Key::Fixed(subscriber.key),
-            false => Key::Masked(prefix.prefix_len()),
+            false => Key::masked(prefix.prefix_len()),
         };
         Some(Entry::Subscriber {
             class: subscriber.class,

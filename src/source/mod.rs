@@ -114,7 +114,7 @@ impl SourceTable {
     ///
     /// The window's length is part of it: a policy that changes the length starts a new window,
     /// one that changes the number of connections goes on with the old.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn source(&self, key: IpNet, meter: Meter, limit: Limit) -> Source {
         let terms = u128::from(limit.window_s()) << 32
@@ -130,26 +130,33 @@ impl SourceTable {
     }
 
     /// The fingerprint of one SYN: `words` hold all that tells it from others.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn fingerprint(&self, words: &[u128]) -> Fingerprint {
         Fingerprint(self.hash(words))
     }
 
     /// Asks for the cache line that [`Self::admit`] begins with.
-    #[inline]
+    #[inline(always)]
     pub fn prefetch_source(&self, source: Source) {
         self.table.prefetch(source.0);
     }
 
+    /// Asks for the cache lines that [`Self::admit`] goes on with where the first one, which should
+    /// have come by now, is not this source's.
+    #[inline(always)]
+    pub fn prefetch_further(&self, source: Source) {
+        self.table.prefetch_further(source.0);
+    }
+
     /// Asks for the cache line that [`Self::recall`] reads.
-    #[inline]
+    #[inline(always)]
     pub fn prefetch_recent(&self, fingerprint: Fingerprint) {
         self.recent.prefetch(fingerprint.0);
     }
 
     /// Charges an attempt at `now` (nanoseconds) to `source`.
-    #[inline]
+    #[inline(always)]
     pub fn admit(&self, source: Source, limit: Limit, now: u64) -> Admission {
         match self.table.admit(source.0, limit, limit.share(0), now) {
             Admission::Refused if limit.lanes() > 1 => self.admit_in_lanes(source, limit, now),

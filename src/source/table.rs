@@ -174,13 +174,25 @@ impl Table {
     }
 
     /// Asks for the line a look-up of `hash` begins with.
-    #[inline]
+    #[inline(always)]
     pub fn prefetch(&self, hash: u64) {
         prefetch(&self.slots[self.home(hash)]);
     }
 
+    /// Asks for the lines behind the source's home where another source has that. It looks at the
+    /// home's line, so that should have come by now.
+    ///
+    /// Where the source lies is a coin toss: it is selected, not branched on.
+    #[inline(always)]
+    pub fn prefetch_further(&self, hash: u64) {
+        let home = self.home(hash);
+        let is_elsewhere = usize::from(!self.slots[home].identity().has_hash(hash));
+        prefetch(self.slot(home, is_elsewhere));
+        prefetch(self.slot(home, 2 * is_elsewhere));
+    }
+
     /// Charges one attempt at `now` to the source's share of its limit.
-    #[inline]
+    #[inline(always)]
     pub fn admit(&self, hash: u64, limit: Limit, share: u16, now: u64) -> Admission {
         let part = limit.part(now);
         loop {
@@ -223,12 +235,12 @@ impl Table {
     }
 
     /// Multiply-shift: the high bits of the hash choose the home, the low 56 are the identity.
-    #[inline]
+    #[inline(always)]
     fn home(&self, hash: u64) -> usize {
         ((u128::from(hash) * self.slots.len() as u128) >> 64) as usize
     }
 
-    #[inline]
+    #[inline(always)]
     fn slot(&self, home: usize, distance: usize) -> &Slot {
         let index = home + distance;
         let wrapped = if index < self.slots.len() {
@@ -243,13 +255,19 @@ impl Table {
         self.slots[home].reach.load(Ordering::Acquire) as usize
     }
 
-    #[inline]
+    #[inline(always)]
     fn find_or_insert(&self, hash: u64, limit: Limit, now: u64) -> Option<(&Slot, Identity)> {
         let slot = &self.slots[self.home(hash)];
         let identity = slot.identity();
         if identity.has_hash(hash) && identity.state() == State::Live {
             return Some((slot, identity));
         }
+        self.find_further(hash, limit, now)
+    }
+
+    /// The source is not at home.
+    #[inline(never)]
+    fn find_further(&self, hash: u64, limit: Limit, now: u64) -> Option<(&Slot, Identity)> {
         self.find(hash, limit)
             .or_else(|| self.insert(hash, limit, now))
     }
@@ -391,7 +409,7 @@ fn withdraw(slot: &Slot, claim: Identity) {
 }
 
 /// Charges an attempt to the record, or `None` if the record is no longer `identity`'s.
-#[inline]
+#[inline(always)]
 fn admit_in(slot: &Slot, identity: Identity, part: u32, share: u16) -> Option<Admission> {
     let mut bits = slot.window.load(Ordering::Acquire);
     loop {

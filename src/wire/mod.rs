@@ -44,7 +44,7 @@ pub use explain::{Layer, layers};
 pub use passage::{Passage, Transport, passage, tcp_segment};
 pub use redirect::{LOCATION_MAX, Redirect};
 pub use reset::build_reset;
-pub use triage::{PlainSegment, Triage, triage};
+pub use triage::{Glance, PlainSegment, Triage, triage};
 pub use unreachable::{Quote, unreachable};
 pub use walk::{decode, endpoints};
 

@@ -18,23 +18,44 @@ const ICMPV6: u8 = ip_number::IPV6_ICMP.0;
 const L2TP: u8 = ip_number::LAYER2_TUNNELING_PROTOCOL.0;
 const MPLS_IN_IP: u8 = ip_number::MPLS_IN_IP.0;
 
+/// The ports of mail.
+pub(super) const MAIL_PORTS: Ports = Ports::new(&[SMTP, SUBMISSION, SUBMISSIONS]);
+
 /// UDP ports of tunnels: L2TP, GTP-C and GTP-U, Teredo, GRE in UDP (RFC 8086) with and without
 /// DTLS, VXLAN, Geneve.
-pub(super) const TUNNEL_PORTS: [u16; 8] = [1701, 2123, 2152, 3544, 4754, 4755, 4789, 6081];
+pub(super) const TUNNEL_PORTS: Ports =
+    Ports::new(&[1701, 2123, 2152, 3544, 4754, 4755, 4789, 6081]);
 
-/// Whether a TCP port is mail's.
-#[inline]
-pub(super) const fn is_mail(port: u16) -> bool {
-    (port == SMTP) | (port == SUBMISSION) | (port == SUBMISSIONS)
-}
+/// At most eight ports, laid out such that source and destination are compared with all of them at
+/// once.
+pub(super) struct Ports([[u16; 2]; 8]);
 
-/// Whether one of two ports is in the list.
-#[inline]
-pub(super) fn either_in(list: &[u16; 8], ports: (u16, u16)) -> bool {
-    // Without short cuts, so that it becomes two vector comparisons.
-    list.iter().fold(false, |hit, &port| {
-        hit | (port == ports.0) | (port == ports.1)
-    })
+impl Ports {
+    const fn new(list: &[u16]) -> Self {
+        let mut pairs = [[0; 2]; 8];
+        let mut index = 0;
+        while index < pairs.len() {
+            // The first one stands where there are no more.
+            let port = if index < list.len() {
+                list[index]
+            } else {
+                list[0]
+            };
+            pairs[index] = [port.to_be(); 2];
+            index += 1;
+        }
+        Self(pairs)
+    }
+
+    /// Whether source or destination, as they stand in TCP and UDP, is among them.
+    #[inline(always)]
+    pub(super) fn has_either(&self, [a, b, c, d]: [u8; 4]) -> bool {
+        let (source, destination) = (u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d]));
+        // Without short cuts, so that it becomes two vector comparisons.
+        self.0.iter().fold(false, |hit, pair| {
+            hit | (pair[0] == source) | (pair[1] == destination)
+        })
+    }
 }
 
 /// Source and destination port, as TCP and UDP both begin.
@@ -85,19 +106,20 @@ impl<T: Trace> Walk<'_, T> {
     }
 
     fn is_udp_tunnel(&mut self, at: usize) -> bool {
-        let Some((source, destination)) = self.peek(at).map(split_ports) else {
+        let Some(ports) = self.peek(at) else {
             return false;
         };
+        let (source, destination) = split_ports(ports);
         self.trace
             .layer(at, "UDP", || format!("{source} → {destination}"));
         self.transport = Transport::Udp(source, destination);
-        either_in(&TUNNEL_PORTS, (source, destination))
+        TUNNEL_PORTS.has_either(ports)
     }
 
     /// A TCP header: harmless if its ports are in plain sight and not mail's, else whole or wrong.
     pub(super) fn tcp(&mut self, at: usize) -> Step<Segment> {
-        let (source_port, destination_port) =
-            split_ports(self.read(at, Fault::TruncatedTcpHeader)?);
+        let ports = self.read(at, Fault::TruncatedTcpHeader)?;
+        let (source_port, destination_port) = split_ports(ports);
         let shown = self.peek(at);
         self.trace.layer(at, "TCP", || {
             format!(
@@ -109,7 +131,7 @@ impl<T: Trace> Walk<'_, T> {
         if let Some(fault) = self.first_fragment {
             self.whole_tcp_header(at, fault)?;
         }
-        if !is_mail(source_port) && !is_mail(destination_port) && !self.any_port {
+        if !MAIL_PORTS.has_either(ports) && !self.any_port {
             return Err(End::Crosses(Crossing::NotMail));
         }
         if let Some(fault) = self.overrun {

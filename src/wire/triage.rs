@@ -4,7 +4,7 @@
 //! [`triage`] promises to agree with [`decode`](super::decode) wherever it decides, and to be
 //! unsure of everything it does not know; it leaves every odd frame, and every unacceptable
 //! attempt, to the full decoder. Nothing is copied out of a segment: [`PlainSegment`] says where
-//! things are, and whoever wants more asks it with the frame in hand.
+//! it is, and whoever wants more asks it with the frame in hand.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use super::{
     Segment, TAGS_MAX, TcpFlags, Vlans,
     link::is_tag,
     network::{TCP, UDP},
-    transport::{TUNNEL_PORTS, either_in, is_mail},
+    transport::{MAIL_PORTS, Ports, TUNNEL_PORTS, split_ports},
     walk::Family,
 };
 
@@ -33,6 +33,9 @@ struct Plain {
     header_length: usize,
     icmp: u8,
 }
+
+/// The ports that are not simply let pass: TCP's, and UDP's.
+static ASKED: [Ports; 2] = [MAIL_PORTS, TUNNEL_PORTS];
 
 /// Octets of a packet that are looked at before anything is decided: header and ports.
 const IPV4_LOOK: usize = 24;
@@ -73,46 +76,84 @@ pub enum Triage {
     Unsure,
 }
 
-/// Where the parts of a plainly packed segment are, and what every caller wants of it.
+/// Where a plainly packed segment is. What it says is read out of the frame by whoever asks, with
+/// every offset but one known when it is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlainSegment {
-    /// TCP sequence number.
-    pub sequence: u32,
-    /// TCP acknowledgement number, whether it counts or not.
-    pub acknowledgement: u32,
-    /// TCP source port.
-    pub source_port: u16,
-    /// TCP destination port.
-    pub destination_port: u16,
-    /// TCP control bits.
-    pub flags: TcpFlags,
-    /// Octets of TCP payload.
-    pub payload_length: u16,
     /// Where the IP header begins, in octets from the start of the frame.
-    pub network_offset: u8,
+    network_offset: u8,
     /// Whether that is an IPv6 header.
     pub is_ipv6: bool,
 }
 
+/// What judging wants of a plain segment, which has no blemish and no softwire around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// TCP source and destination port.
+    pub ports: (u16, u16),
+    /// TCP sequence number.
+    pub sequence: u32,
+    /// TCP acknowledgement number, whether it counts or not.
+    pub acknowledgement: u32,
+    /// TCP control bits.
+    pub flags: TcpFlags,
+    /// Octets of TCP payload.
+    pub payload_length: u16,
+}
+
 impl PlainSegment {
-    /// Source and destination, out of the `frame` that was triaged; unspecified out of one that
-    /// is too short to have been.
+    /// What the `frame` says that was triaged; all zeros out of one that is too short to have been.
     #[inline]
     #[must_use]
-    pub fn addresses(&self, frame: &[u8]) -> (IpAddr, IpAddr) {
-        let header = frame
+    pub fn glance(self, frame: &[u8]) -> Glance {
+        if self.is_ipv6 {
+            self.ipv6(frame)
+        } else {
+            self.ipv4(frame)
+        }
+    }
+
+    /// The same, where it is known to be IPv4.
+    #[inline(always)]
+    #[must_use]
+    pub fn ipv4(self, frame: &[u8]) -> Glance {
+        let packet = self.packet::<40>(frame);
+        Glance {
+            source: IpAddr::from(octets::<4>(packet, 12)),
+            destination: IpAddr::from(octets::<4>(packet, 16)),
+            ..glance_at(packet, &IPV4)
+        }
+    }
+
+    /// The same, where it is known to be IPv6.
+    #[inline(always)]
+    #[must_use]
+    pub fn ipv6(self, frame: &[u8]) -> Glance {
+        let packet = self.packet::<60>(frame);
+        Glance {
+            source: IpAddr::from(octets::<16>(packet, 8)),
+            destination: IpAddr::from(octets::<16>(packet, 24)),
+            ..glance_at(packet, &IPV6)
+        }
+    }
+
+    /// IP and TCP header without options.
+    #[inline(always)]
+    fn packet<const LENGTH: usize>(self, frame: &[u8]) -> &[u8; LENGTH] {
+        frame
             .get(usize::from(self.network_offset)..)
-            .unwrap_or_default();
-        let unspecified = IpAddr::from([0; 4]);
-        self.family()
-            .addresses(header)
-            .unwrap_or((unspecified, unspecified))
+            .and_then(|packet| packet.first_chunk())
+            .unwrap_or(&[0; LENGTH])
     }
 
     /// VLAN identifiers, outermost first, out of the `frame` that was triaged.
     #[inline]
     #[must_use]
-    pub fn vlans(&self, frame: &[u8]) -> Vlans {
+    pub fn vlans(self, frame: &[u8]) -> Vlans {
         let mut vlans = Vlans::default();
         let tags = frame
             .get(TAGS_OFFSET..usize::from(self.network_offset))
@@ -125,31 +166,52 @@ impl PlainSegment {
 
     /// The same segment as the full decoder would have given it, out of the `frame` that was
     /// triaged.
-    #[inline]
     #[must_use]
-    pub fn segment(&self, frame: &[u8]) -> Segment {
-        let (source, destination) = self.addresses(frame);
+    pub fn segment(self, frame: &[u8]) -> Segment {
+        let glance = self.glance(frame);
         let network_offset = u16::from(self.network_offset);
         Segment {
-            source,
-            destination,
-            source_port: self.source_port,
-            destination_port: self.destination_port,
-            sequence: self.sequence,
-            acknowledgement: self.acknowledgement,
-            flags: self.flags,
+            source: glance.source,
+            destination: glance.destination,
+            source_port: glance.ports.0,
+            destination_port: glance.ports.1,
+            sequence: glance.sequence,
+            acknowledgement: glance.acknowledgement,
+            flags: glance.flags,
             vlans: self.vlans(frame),
             network_offset,
             tcp_offset: network_offset + if self.is_ipv6 { 40 } else { 20 },
-            payload_length: self.payload_length,
+            payload_length: glance.payload_length,
             softwire: None,
             blemish: None,
         }
     }
+}
 
-    const fn family(&self) -> Family {
-        if self.is_ipv6 { Family::V6 } else { Family::V4 }
+/// All but the addresses.
+#[inline(always)]
+fn glance_at<const LENGTH: usize>(packet: &[u8; LENGTH], plain: &Plain) -> Glance {
+    let tcp = plain.header_length;
+    let length = usize::from(u16::from_be_bytes(octets(packet, plain.length_at)));
+    let headers = tcp - plain.length_base + usize::from(packet[tcp + 12] >> 4) * 4;
+    Glance {
+        source: IpAddr::from([0; 4]),
+        destination: IpAddr::from([0; 4]),
+        ports: split_ports(octets(packet, tcp)),
+        sequence: u32::from_be_bytes(octets(packet, tcp + 4)),
+        acknowledgement: u32::from_be_bytes(octets(packet, tcp + 8)),
+        flags: TcpFlags::of_octets(octets(packet, tcp + 12)),
+        payload_length: length.wrapping_sub(headers) as u16,
     }
+}
+
+#[inline(always)]
+fn octets<const COUNT: usize>(packet: &[u8], at: usize) -> [u8; COUNT] {
+    packet
+        .get(at..)
+        .and_then(|rest| rest.first_chunk())
+        .copied()
+        .unwrap_or([0; COUNT])
 }
 
 /// Decides the plain shapes on Ethernet.
@@ -202,17 +264,16 @@ fn packet<const LOOK: usize>(frame: &[u8], at: usize, plain: &Plain) -> Triage {
     let field = |at: usize| u16::from_be_bytes([look[at], look[at + 1]]);
     let is_plain =
         (look[0] & plain.first_octet.0 == plain.first_octet.1) & (field(6) & plain.fragment == 0);
-    let ports = (field(plain.header_length), field(plain.header_length + 2));
     let length = usize::from(field(plain.length_at)) + plain.length_base;
     let protocol = look[plain.protocol_at];
     let (is_tcp, is_udp) = (protocol == TCP, protocol == UDP);
-    let is_mail = is_mail(ports.0) | is_mail(ports.1);
-    let shows_other = is_tcp & !is_mail & (length >= plain.header_length + 4)
-        | (is_udp & !either_in(&TUNNEL_PORTS, ports));
-    if is_plain & shows_other {
+    let asked = &ASKED[usize::from(is_udp)];
+    let is_listed = asked.has_either(octets(look, plain.header_length));
+    let shows_ports = is_udp | is_tcp & (length >= plain.header_length + 4);
+    if is_plain & shows_ports & !is_listed {
         Triage::NotMail
-    } else if is_plain & is_tcp & is_mail {
-        mail(frame, at, look, plain, length, ports)
+    } else if is_plain & is_tcp & is_listed {
+        mail(frame, at, look, plain, length)
     } else if is_plain & (protocol == plain.icmp) {
         Triage::Icmp(at as u8)
     } else {
@@ -222,14 +283,8 @@ fn packet<const LOOK: usize>(frame: &[u8], at: usize, plain: &Plain) -> Triage {
 
 /// A segment to or from a mail port: plain if all its lengths fit and, if it is an attempt,
 /// nothing blemishes it.
-fn mail(
-    frame: &[u8],
-    at: usize,
-    look: &[u8],
-    plain: &Plain,
-    length: usize,
-    (source_port, destination_port): (u16, u16),
-) -> Triage {
+#[inline(always)]
+fn mail(frame: &[u8], at: usize, look: &[u8], plain: &Plain, length: usize) -> Triage {
     let tcp = frame.get(at + plain.header_length..at + length);
     let Some(tcp) = tcp.filter(|tcp| tcp.len() >= 20) else {
         return Triage::Unsure;
@@ -246,12 +301,6 @@ fn mail(
         return Triage::Unsure;
     }
     Triage::Mail(PlainSegment {
-        sequence: u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]),
-        acknowledgement: u32::from_be_bytes([tcp[8], tcp[9], tcp[10], tcp[11]]),
-        source_port,
-        destination_port,
-        flags,
-        payload_length: (tcp.len() - header_length) as u16,
         network_offset: at as u8,
         is_ipv6,
     })

@@ -8,11 +8,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lychgate::{
+    io::Side,
+    wire::{Link, Segment, tcp_segment},
+};
 use serde_json::{Value, json};
 
 use super::{
     PATIENT, STEERINGS,
     place::{BUSINESS, Place, STATIONS, Station, ZOMBIE},
+    wire::{ENVELOPES, Tap},
 };
 
 const PAGE: &str = "http://203.0.113.220/";
@@ -137,5 +142,49 @@ fn the_garden_is_closed_but_for_names_and_the_notice_and_a_release_opens_all_at_
             assert_eq!(probe(&place, who), all_open(server), "steer {steer}");
         }
         assert_eq!(probe(&place, BUSINESS), all_open(SERVERS[0]), "a neighbour");
+    }
+}
+
+/// Octets written as a packet socket's program writes them.
+fn octets(hex: &str) -> Vec<u8> {
+    let pairs = hex.as_bytes().chunks(2);
+    let octet = |pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    pairs.map(octet).collect()
+}
+
+fn segment(frame: &[u8]) -> Segment {
+    tcp_segment(frame, frame.len() as u32, Link::Ethernet, &|_| false).expect("a segment")
+}
+
+#[test]
+fn a_browser_behind_a_tag_or_in_pppoe_is_told_in_the_same_envelope() {
+    for ((name, envelope), steer) in ENVELOPES.into_iter().zip(STEERINGS.into_iter().cycle()) {
+        let Some(place) = Place::without_people() else {
+            return;
+        };
+        place.keep_cases(POLICY);
+        place.staff(&["add", ZOMBIE]);
+        let _inline = place.start_box(&[&["--steer", steer], &PATIENT[..]].concat());
+        let mut here = Tap::open(&place, Side::Access);
+        let there = Tap::open(&place, Side::Uplink);
+        let mut say = |flags: u16, sequence: u32, acknowledgement: u32, data: &[u8]| {
+            let packet = envelope().ipv4(ZOMBIE, SERVERS[0]).tcp(40_000, 80);
+            let packet = packet.flags(flags).sequence(sequence);
+            let packet = packet.acknowledgement(acknowledgement).bytes(data);
+            here.send(&[packet.padded().build()]);
+            octets(&here.next())
+        };
+        let hello = segment(&say(0x02, 7, 0, b""));
+        assert_eq!((hello.flags.0, hello.acknowledgement), (0x12, 8), "{name}");
+        let sent = segment(&envelope().ipv4(ZOMBIE, SERVERS[0]).tcp(1, 80).build());
+        assert_eq!(hello.vlans, sent.vlans, "{name}");
+        assert_eq!(hello.network_offset, sent.network_offset, "{name}");
+        let request = b"GET / HTTP/1.1\r\n\r\n";
+        let told = say(0x18, 8, hello.sequence.wrapping_add(1), request);
+        assert_eq!(segment(&told).acknowledgement, 26, "{name}");
+        let text = String::from_utf8_lossy(&told).into_owned();
+        let place = format!("\r\nLocation: {PAGE}\r\n");
+        assert!(text.contains(&place), "{name}: {text}");
+        assert!(there.is_silent(), "{name}");
     }
 }

@@ -28,17 +28,17 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PORTION: usize = 128;
 
 /// What stands around a packet.
-type Envelope = fn() -> Packet;
+pub type Envelope = fn() -> Packet;
 
 /// A packet socket at the far end of a cable (tests/afxdp/station.py).
-struct Tap {
+pub struct Tap {
     // Its output is read by a thread.
     station: Station,
     arrived: Receiver<String>,
 }
 
 impl Tap {
-    fn open(place: &Place, side: Side) -> Self {
+    pub fn open(place: &Place, side: Side) -> Self {
         let end = 2 * side.index();
         let interface = STATIONS[side.index()];
         let mut station = place.program(end, "python3", "afxdp/station.py", &[interface]);
@@ -58,18 +58,18 @@ impl Tap {
         Self { station, arrived }
     }
 
-    fn send(&mut self, frames: &[Vec<u8>]) {
+    pub fn send(&mut self, frames: &[Vec<u8>]) {
         let lines: String = frames.iter().map(|frame| hex(frame) + "\n").collect();
         self.station.input().write_all(lines.as_bytes()).unwrap();
     }
 
-    fn next(&self) -> String {
+    pub fn next(&self) -> String {
         let came = self.arrived.recv_timeout(PATIENCE);
         came.expect("a frame did not arrive")
     }
 
     /// Nothing more has come.
-    fn is_silent(&self) -> bool {
+    pub fn is_silent(&self) -> bool {
         self.arrived
             .recv_timeout(Duration::from_millis(150))
             .is_err()
@@ -174,21 +174,23 @@ fn each_flow_keeps_its_order_whichever_way_it_crosses() {
     }
 }
 
+/// Every envelope in which the wire carries subscribers.
+pub const ENVELOPES: [(&str, Envelope); 4] = [
+    ("plain", Packet::ethernet),
+    ("a tag", || Packet::ethernet().vlan(0x8100, 33)),
+    ("two tags", || {
+        Packet::ethernet().vlan(0x88a8, 4).vlan(0x8100, 33)
+    }),
+    ("PPPoE", || {
+        Packet::ethernet().vlan(0x8100, 33).pppoe(0x1234)
+    }),
+];
+
 /// In every envelope in which the wire carries subscribers: 3 of 10 attempts cross, and 7 resets
 /// come back in the same envelope.
 #[test]
 fn a_zombie_behind_a_tag_or_in_pppoe_is_limited_and_told_so_in_the_same_envelope() {
-    let envelopes: [(&str, Envelope); 4] = [
-        ("plain", Packet::ethernet),
-        ("a tag", || Packet::ethernet().vlan(0x8100, 33)),
-        ("two tags", || {
-            Packet::ethernet().vlan(0x88a8, 4).vlan(0x8100, 33)
-        }),
-        ("PPPoE", || {
-            Packet::ethernet().vlan(0x8100, 33).pppoe(0x1234)
-        }),
-    ];
-    for (name, envelope) in envelopes {
+    for (name, envelope) in ENVELOPES {
         let Some(place) = Place::without_people() else {
             return;
         };

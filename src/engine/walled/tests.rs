@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::Restrictions;
 use super::*;
+use crate::engine::Judgements;
 use crate::{source::SourceTable, synth::packet::Packet, wire::TcpFlags};
 
 const POLICY: &str = r#"
