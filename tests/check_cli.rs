@@ -430,6 +430,38 @@ fn json_has_the_same_mistakes() {
 }
 
 #[test]
+fn where_events_are_told_and_complaints_come_in_is_shown() {
+    let policy = format!(
+        "{GOOD}[store]\npath = \"/var/lib/cases.redb\"\n\
+         [complaints]\nmaildir = \"/var/mail/abuse\"\n\
+         [events]\nsyslog = \"192.0.2.10:514\"\nwebhook = \"https://hook.example/a\"\n"
+    );
+    let files = [("policy.toml", policy.as_bytes())];
+    let (code, out, _) = check(&files, &["policy.toml"]);
+    assert_eq!(code, 0, "{out}");
+    for line in [
+        "\nComplaints\n  read from /var/mail/abuse; what happened more than 7 days ago",
+        "\nEvents\n  syslog at 192.0.2.10:514\n  each posted to https://hook.example/a\n",
+    ] {
+        assert!(out.contains(line), "no {line:?} in:\n{out}");
+    }
+    let (_, out, _) = check(&files, &["--json", "policy.toml"]);
+    let answer: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    let policy = &answer["policy"];
+    assert_eq!(policy["events"]["syslog"], "192.0.2.10:514");
+    assert_eq!(policy["complaints"]["max_age_seconds"], 7 * 86_400);
+}
+
+#[test]
+fn complaints_without_a_store_are_refused() {
+    let policy = format!("{GOOD}[complaints]\nmaildir = \"/var/mail/abuse\"\n");
+    refuses(
+        &[("policy.toml", policy.as_bytes())],
+        &["this policy keeps none", "add [store] path"],
+    );
+}
+
+#[test]
 fn the_notice_and_the_garden_are_told_in_words_and_in_json() {
     let policy = format!(
         "{GOOD}[notice]\nurl = \"http://a.example/\"\naddresses = [\"192.0.2.80\"]\n\

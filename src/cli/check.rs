@@ -2,6 +2,7 @@
 
 mod detect;
 mod garden;
+mod outlets;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -16,6 +17,7 @@ use serde::Serialize;
 use self::{
     detect::DetectFacts,
     garden::{GardenFacts, NoticeFacts},
+    outlets::{ComplaintFacts, EventFacts},
 };
 use crate::{
     detect as detection,
@@ -145,6 +147,10 @@ struct Facts<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<StoreFacts>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    complaints: Option<ComplaintFacts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<EventFacts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     notice: Option<NoticeFacts<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     garden: Option<GardenFacts<'a>>,
@@ -249,6 +255,8 @@ impl<'a> Facts<'a> {
                 socket: keeping.socket.display().to_string(),
                 keep_seconds: keeping.keep.as_secs(),
             }),
+            complaints: policy.complaints().map(ComplaintFacts::of),
+            events: policy.outlets().map(EventFacts::of),
             notice: policy.notice().map(NoticeFacts::of),
             garden: GardenFacts::of(policy),
             address_octets: policy.address_octets(),
@@ -325,6 +333,12 @@ impl<'a> Facts<'a> {
                 "\nStore\n  cases in {path}; closed ones are kept for {days} days"
             )?;
             writeln!(out, "  staff ask at {}", store.socket)?;
+        }
+        if let Some(complaints) = &self.complaints {
+            writeln!(out, "\nComplaints\n  {}", complaints.meaning())?;
+        }
+        if let Some(events) = &self.events {
+            writeln!(out, "\nEvents\n  {}", events.meaning().join("\n  "))?;
         }
         if let Some(notice) = &self.notice {
             writeln!(out, "\nNotice\n  {}", notice.meaning())?;

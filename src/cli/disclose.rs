@@ -60,6 +60,8 @@ enum Lang {
     Es,
     /// French
     Fr,
+    /// Māori
+    Mi,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -80,6 +82,7 @@ pub fn run(args: DiscloseArgs) -> anyhow::Result<ExitCode> {
         Lang::De => Language::German,
         Lang::Es => Language::Spanish,
         Lang::Fr => Language::French,
+        Lang::Mi => Language::Maori,
     };
     let format = match args.format {
         Style::Text => Format::Text,

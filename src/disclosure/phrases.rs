@@ -11,11 +11,19 @@ pub enum Language {
     Spanish,
     /// French.
     French,
+    /// Māori.
+    Maori,
 }
 
 impl Language {
     /// Every language.
-    pub const ALL: [Self; 4] = [Self::English, Self::German, Self::Spanish, Self::French];
+    pub const ALL: [Self; 5] = [
+        Self::English,
+        Self::German,
+        Self::Spanish,
+        Self::French,
+        Self::Maori,
+    ];
 
     /// Its tag (BCP 47).
     #[must_use]
@@ -25,6 +33,7 @@ impl Language {
             Self::German => "de",
             Self::Spanish => "es",
             Self::French => "fr",
+            Self::Maori => "mi",
         }
     }
 
@@ -34,6 +43,7 @@ impl Language {
             Self::German => &GERMAN,
             Self::Spanish => &SPANISH,
             Self::French => &FRENCH,
+            Self::Maori => &MAORI,
         }
     }
 }
@@ -229,4 +239,45 @@ const FRENCH: Phrases = Phrases {
     rest: "Pas filtré par ceci. D’autres réseaux peuvent joindre un serveur de courrier chez vous, si votre service a une adresse publique.",
     privacy: "Les adresses et les numéros de port des connexions. Le contenu de votre courrier n’est ni lu ni conservé.",
     why: "Des criminels prennent le contrôle d’ordinateurs et s’en servent pour envoyer du spam, le plus souvent à l’insu du propriétaire. Le filtre empêche ce spam de quitter notre réseau.",
+};
+
+const MAORI: Phrases = Phrases {
+    heading: "Te tātari īmēra o te ratonga “{class}”",
+    matters: [
+        "Te momo ratonga",
+        "Te tuku tika i ō īmēra (tauranga 25)",
+        "Te tuku mā tētahi ratonga īmēra (tauranga 587 me 465)",
+        "Ā mātou ake tūmau īmēra",
+        "Ka ahatia ngā hononga kāore e tukuna kia puta",
+        "Te whiwhi īmēra, me ērā atu mea katoa",
+        "Ngā mea ka tirohia e mātou",
+        "He aha mātou i pēnei ai",
+        "Mēnā ka raru koe i tēnei",
+    ],
+    nearest: "Mō te tātari īmēra, ko te mea e tata ana ki tēnei ratonga ko tā te RFC 4084 e kī nei ko “{name}”.",
+    full: "Kāore mātou e tātari i ngā hononga īmēra e puta ana.",
+    firewalled: "Ka taea e koe te whakahaere tūmau. Kotahi anake te mea rerekē: te tepe mō ngā hononga īmēra e whakamāramahia ana i konei.",
+    client_public: "Ka taea e koe te whakamahi i ngā ratonga katoa o te ipurangi. Kāore e taea e tō ake tūmau īmēra te tuku īmēra ki ētahi atu whatunga.",
+    client_private: "Ka taea e koe te whakamahi i ngā ratonga katoa o te ipurangi. Kāore e taea te toro mai i waho ki ō wāhitau, nō reira kāore hoki e taea te toro mai ki ō tūmau.",
+    smtp_open: "Kei te tuwhera. Ka taea e koe te whakahaere i tētahi tūmau īmēra e tuku ana ki ētahi atu whatunga.",
+    smtp_closed: "Kua katia. Kāore e puta ngā hononga i tō raina ki te tauranga 25 o ētahi atu whatunga. Kāore ngā taupānga īmēra me ngā waea pūkoro e hiahia ana ki tēnei tauranga.",
+    smtp_limited: "Kāore ngā taupānga īmēra me ngā waea pūkoro e hiahia ana ki tēnei tauranga; ka pā te tepe ki te rorohiko e tuku ana i te īmēra parahanga.",
+    but_relays: "Kāore tēnei e pā ki ā mātou ake tūmau īmēra.",
+    submission_open: "Kei te tuwhera, kāore he tepe.",
+    submission_closed: "Kua katia. Whakamahia te īmēra tukutuku, ā mātou ake tūmau īmēra rānei mēnā kei te tukuna e mātou ki a koe.",
+    relays_open: "Ka taea te toro ki a rātou i ngā wā katoa.",
+    limit_one: "Ko te tepe, kia 1 te hononga hou i roto i ia {window}.",
+    limit_many: "Ko te tepe, kia {n} ngā hononga hou i roto i ia {window}.",
+    units: [
+        ("hēkona", "hēkona"),
+        ("meneti", "meneti"),
+        ("hāora", "hāora"),
+        ("rā", "rā"),
+    ],
+    dropped: "Kāore e whakautua. I raro i te tepe, ka puta te ngana o muri mai.",
+    reset: "Ka whakakāhoretia i taua wā tonu. I raro i te tepe, ka puta te ngana o muri mai.",
+    observed: "I tēnei wā, he tatau anake tā mātou. Kāore he mea e whakakāhoretia ana.",
+    rest: "Kāore e tātaritia e tēnei. Ka taea e ētahi atu whatunga te toro ki tō tūmau īmēra, mēnā he wāhitau tūmatanui tō ratonga.",
+    privacy: "Ko ngā wāhitau me ngā nama tauranga o ngā hononga. Kāore e pānuitia, kāore hoki e puritia ngā kupu o ō īmēra.",
+    why: "Ka tāhae te hunga taihara i ngā rorohiko hei tuku īmēra parahanga, i te nuinga o te wā kāore te kaipupuri e mōhio. Mā te tātari e noho ai taua parahanga ki roto i tō mātou whatunga.",
 };

@@ -80,6 +80,11 @@ fn a_limit_is_told_with_its_numbers_in_every_language() {
             "10 nouvelles connexions sur toute période de 10 secondes",
             "1 nouvelle connexion sur toute période de 1 heure",
         ),
+        (
+            Language::Maori,
+            "kia 10 ngā hononga hou i roto i ia 10 hēkona",
+            "kia 1 te hononga hou i roto i ia 1 hāora",
+        ),
     ] {
         assert!(
             text("home", language).contains(home),

@@ -62,5 +62,5 @@ fn a_class_that_is_not_there_is_told_with_those_that_are() {
 #[test]
 fn a_language_that_is_not_there_is_told_with_those_that_are() {
     let done = with_policy(&["disclose", "-p", "isp.toml", "--lang", "tlh"]);
-    says(&done, 2, &["invalid value 'tlh'", "en, de, es, fr"]);
+    says(&done, 2, &["invalid value 'tlh'", "en, de, es, fr, mi"]);
 }

@@ -102,6 +102,39 @@ fn a_quarantine_ends_by_itself_when_its_time_has_come() {
 }
 
 #[test]
+fn a_complaint_that_arrives_in_the_maildir_becomes_a_case() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for part in ["new", "cur", "tmp"] {
+        fs::create_dir_all(folder.path().join("abuse").join(part)).expect("a part");
+    }
+    let file = folder.path().join("policy.toml");
+    let text = format!("{POLICY}[complaints]\nmaildir = \"abuse\"\n");
+    fs::write(&file, text).expect("a file");
+    let (policy, _) = Policy::load(&file, &mut |_| {}).expect("a valid policy");
+    let policy = Arc::new(policy);
+    let (counter, said) = open(&policy);
+    let new = folder.path().join("abuse/new");
+    fs::write(new.join("1.nonsense"), "no report").expect("a mail");
+    let told = said.recv_timeout(PATIENT).expect("told");
+    assert!(told.contains("1.nonsense"), "{told}");
+    let report = format!(
+        r#"{{"xarf_version":"4.2.0","timestamp":"{}","source_identifier":"203.0.113.66",
+        "category":"messaging","type":"spam","reporter":{{"contact":"abuse@other.example"}}}}"#,
+        Timestamp::now()
+    );
+    // As a mail server does: it appears when it is whole.
+    let tmp = folder.path().join("abuse/tmp/2.report");
+    fs::write(&tmp, report).expect("a mail");
+    fs::rename(&tmp, new.join("2.report")).expect("moved");
+    assert_eq!(said.recv_timeout(PATIENT).as_deref(), Ok("suspected"));
+    assert_eq!(open_cases(&policy), 1);
+    // Waits for the thread that moves it.
+    drop(counter);
+    let seen = folder.path().join("abuse/cur/2.report:2,S");
+    assert!(seen.exists() && new.join("1.nonsense").exists());
+}
+
+#[test]
 fn a_socket_that_a_dead_box_left_is_replaced() {
     let folder = tempfile::tempdir().expect("a folder");
     let policy = policy(&folder);
