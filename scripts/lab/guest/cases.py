@@ -120,7 +120,9 @@ def frames_cross_untouched_whatever_their_tags(lab):
     lab.all()
     with Ends() as ends:
         for what, tags in TAGS:
-            frames = [wire.plain(number, tags, size=min(1460, number * 13)) for number in range(120)]
+            # e1000e drops what is longer than 1518 octets under an MTU of 1500: docs/drivers.md.
+            most = 1460 - 4 * max(0, len(tags) - 1) if lab.model == "e1000e" else 1460
+            frames = [wire.plain(number, tags, size=min(most, number * 13)) for number in range(120)]
             ends.unchanged(frames, what)
 
 
@@ -137,7 +139,8 @@ def a_zombie_is_limited_exactly_and_others_are_untouched(lab):
     same(arrived.total(), 126, "frames")
 
 
-@only_on("igb", "vmxnet3")
+# QEMU's vmxnet3 gives all frames to its first queue.
+@only_on("igb")
 def a_source_that_is_spread_over_the_queues_is_limited_exactly(lab):
     lab.end()
     box = lab.start("--steer", "all", *lab.mode_asked)
@@ -164,7 +167,8 @@ def a_link_that_goes_down_and_comes_back_carries_frames_again(lab):
     box = lab.all()
     with Ends() as ends:
         for port in ("access", "uplink"):
-            for how in ("cable", "ip link"):
+            # vmxnet3 carries nothing after the other way: docs/drivers.md.
+            for how in ("cable", "ip link") if lab.model != "vmxnet3" else ("cable",):
                 down, up = (lambda on: tell(link=port, up=on)), None
                 if how == "ip link":
                     down = lambda on: run("ip", "link", "set", port, "up" if on else "down")
