@@ -261,10 +261,8 @@ fn tell(document: &Document, policy: Option<&Policy>) -> anyhow::Result<()> {
         let Some(source) = complaint.source else {
             continue;
         };
-        let subscriber = match policy.role(source) {
-            Role::Subscriber(member) => Some(Subscriber::with_key(policy, member.key)),
-            _ => None,
-        };
+        let member = policy.member(source);
+        let subscriber = member.map(|member| Subscriber::with_key(policy, member.key));
         events.tell(Event::Complaint {
             time: complaint.time.unwrap_or_else(Timestamp::now),
             source,

@@ -19,7 +19,7 @@ use crate::{
     complaint::Complaint,
     detect::Observer,
     engine::{Edition, InForce, Restriction, Restrictions, detection_terms},
-    policy::{COMPLAINT_AGE_DEFAULT, Keeping, Policy, Role, steps::Scope},
+    policy::{COMPLAINT_AGE_DEFAULT, Keeping, Policy, steps::Scope},
     remedy::{Case, Change, Finding, Record, Releaser, Remedy, Subscriber, Treatment},
     store::{Store, StoreError},
     worker::monotonic,
@@ -290,7 +290,7 @@ impl Casebook {
             return Err(format!("{kind}: it speaks for no zombie"));
         }
         let source = complaint.source.ok_or("it names no address")?;
-        let Role::Subscriber(member) = self.policy.role(source) else {
+        let Some(member) = self.policy.member(source) else {
             return Err(format!("{source} is no subscriber's"));
         };
         let time = complaint.time.ok_or("it doesn't say when")?;

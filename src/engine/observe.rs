@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     detect::{self, Destinations, Flag, Observer, Sequential, Volume},
-    policy::{ClassId, Detect, Member, Role, Threshold},
+    policy::{ClassId, Detect, Member, Threshold},
     source::{Fingerprint, Recalled},
     wire::{self, Service, TcpFlags},
 };
@@ -225,7 +225,7 @@ impl Engine {
         let Some(quote) = wire::unreachable(frame.bytes, network_offset) else {
             return;
         };
-        let Role::Subscriber(Member { class, .. }) = self.policy.role(quote.source) else {
+        let Some(Member { class, .. }) = self.policy.member(quote.source) else {
             return;
         };
         if self.observer_of(class).is_some() {

@@ -248,7 +248,7 @@ impl Engine {
             Decoded::Evasion(evasion) => {
                 let direction = self.direction(frame);
                 let subscriber = evasion.endpoints.and_then(|(source, destination)| {
-                    self.member(match direction {
+                    self.policy.member(match direction {
                         Direction::Outbound => source,
                         Direction::Inbound => destination,
                     })
@@ -311,13 +311,6 @@ impl Engine {
             Direction::Inbound
         } else {
             Direction::Outbound
-        }
-    }
-
-    fn member(&self, address: IpAddr) -> Option<Member<'_>> {
-        match self.policy.role(address) {
-            Role::Subscriber(member) => Some(member),
-            _ => None,
         }
     }
 
@@ -500,14 +493,17 @@ impl Engine {
     /// A segment that leaves the access network from a mail port.
     #[inline(never)]
     fn answer(&mut self, sight: Sight, seat: Seat<'_>) {
-        let class = self.member(sight.charged()).map(|member| member.class);
+        let class = self
+            .policy
+            .member(sight.charged())
+            .map(|member| member.class);
         self.decided(Reason::MailSegment, Direction::Outbound, class, seat);
     }
 
     /// A mail segment that comes from the internet.
     #[inline(never)]
     fn inbound(&mut self, sight: Sight, service: Option<Service>, seat: Seat<'_>) {
-        let member = self.member(sight.outer_destination());
+        let member = self.policy.member(sight.outer_destination());
         let is_held =
             member.is_some_and(|member| self.quarantine.restriction(member.key).is_some());
         let member = member.map(|member| (member.key, member.class));

@@ -8,7 +8,7 @@ use super::{Action, Direction, Effect, Engine, Frame, Reason, Restriction, Verdi
 use std::net::IpAddr;
 
 use crate::{
-    policy::{ClassId, Excess, Policy, Redirecting, Role, steps::Scope},
+    policy::{ClassId, Excess, Policy, Redirecting, steps::Scope},
     wire::{self, HTTP, Passage, SMTP, Transport},
 };
 
@@ -57,9 +57,7 @@ impl Engine {
             return None;
         }
         let (source, _) = wire::endpoints(frame.bytes, frame.link)?;
-        let Role::Subscriber(member) = self.policy.role(source) else {
-            return None;
-        };
+        let member = self.policy.member(source)?;
         let restriction = self.quarantine.restriction(member.key)?;
         let policy = &self.policy;
         let is_concentrator = |address| policy.is_concentrator(address);

@@ -20,7 +20,7 @@ use crate::{
         casebook::{Reply, Request, Subject},
         counter,
     },
-    policy::{Policy, Role, steps::Scope},
+    policy::{Policy, steps::Scope},
     remedy::{Ahead, Case, Finding, SELF_RELEASES_MAX, Stage},
 };
 
@@ -91,10 +91,7 @@ impl Desk {
 
     /// Under what a visitor's requests are counted: the subscriber. Strangers cost nothing.
     pub(super) fn account(&self, address: IpAddr) -> Option<IpNet> {
-        match self.policy.role(address) {
-            Role::Subscriber(member) => Some(member.key),
-            _ => None,
-        }
+        self.policy.member(address).map(|member| member.key)
     }
 
     /// How the visitor with this address stands.

@@ -7,6 +7,8 @@
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
+use crate::policy::nearest;
+
 /// The languages that are compiled in: tag and text.
 pub(super) const EMBEDDED: [(&str, &str); 5] = [
     ("en", include_str!("texts/en.toml")),
@@ -215,10 +217,7 @@ fn names(sentence: &str) -> Vec<&str> {
 ///
 /// Everything that is wrong with it, a line each.
 pub(super) fn read(file: &str, text: &str) -> Result<Texts, Vec<String>> {
-    let table = DeTable::parse(text).map_err(|error| {
-        let line = line_of(text, error.span().map_or(0, |span| span.start));
-        vec![format!("{file}:{line}: {}", error.message())]
-    })?;
+    let table = DeTable::parse(text).map_err(|error| vec![unreadable(file, text, &error)])?;
     let english = DeTable::parse(EMBEDDED[0].1).expect("a test reads what is compiled in");
     let mut check = Check {
         file,
@@ -229,10 +228,13 @@ pub(super) fn read(file: &str, text: &str) -> Result<Texts, Vec<String>> {
     if !check.mistakes.is_empty() {
         return Err(check.mistakes);
     }
-    toml::from_str(text).map_err(|error| {
-        let line = line_of(text, error.span().map_or(0, |span| span.start));
-        vec![format!("{file}:{line}: {}", error.message())]
-    })
+    toml::from_str(text).map_err(|error| vec![unreadable(file, text, &error)])
+}
+
+/// Why a file can't be read, with its line.
+pub(super) fn unreadable(file: &str, text: &str, error: &toml::de::Error) -> String {
+    let line = line_of(text, error.span().map_or(0, |span| span.start));
+    format!("{file}:{line}: {}", error.message())
 }
 
 /// The line of an octet, from 1.
@@ -366,14 +368,6 @@ fn sample(english: &str, path: &str) -> String {
         Some(text) => format!("; in English it is \"{text}\""),
         None => String::new(),
     }
-}
-
-/// The name that was probably meant.
-fn nearest<'n>(text: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let distances = names.map(|name| (strsim::damerau_levenshtein(text, name), name));
-    let near = distances.filter(|&(distance, name)| distance * 3 <= name.len().max(3));
-    near.min_by_key(|&(distance, _)| distance)
-        .map(|(_, name)| name)
 }
 
 #[cfg(test)]

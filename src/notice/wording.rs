@@ -79,10 +79,7 @@ impl Wording {
             .unwrap_or_else(|| (PROVIDER_FILE.to_owned(), PROVIDER.to_owned()));
         let provider = match toml::from_str::<ProviderFile>(&text) {
             Ok(read) => read.provider,
-            Err(error) => {
-                let line = texts::line_of(&text, error.span().map_or(0, |span| span.start));
-                bail!("{file}:{line}: {}", error.message());
-            }
+            Err(error) => bail!(texts::unreadable(&file, &text, &error)),
         };
         let zone = provider.check(&file, &text, &mut mistakes);
         let mut languages: Vec<(String, Texts)> = Vec::new();

@@ -49,7 +49,7 @@ pub use ports::{
     FLUSH_TIMEOUT, FRAME_SIZE, OnFailure, Ports, RING, RunSettings, SPIN, STAMP, Steer, WORKERS,
     Word, ZeroCopy,
 };
-pub use reader::Shape;
+pub use reader::{Shape, nearest};
 pub use succession::Fixed;
 pub use value::{CONNECTIONS_MAX, WINDOW_MAX, WINDOW_MIN, window_text};
 
@@ -257,6 +257,16 @@ impl Policy {
         }
     }
 
+    /// The subscriber who has an address.
+    #[inline(always)]
+    #[must_use]
+    pub fn member(&self, address: IpAddr) -> Option<Member<'_>> {
+        match self.role(address) {
+            Role::Subscriber(member) => Some(member),
+            _ => None,
+        }
+    }
+
     /// Calls `visit` with prefixes that lie side by side in ascending order, IPv4 first, and what
     /// every address of each is; strangers' are left out. How prefixes are cut says nothing.
     pub fn each_prefix(&self, visit: &mut dyn FnMut(IpNet, Role<'_>)) {
@@ -438,10 +448,8 @@ impl Policy {
     /// The class of the subscriber with this accounting key.
     #[must_use]
     pub fn class_of(&self, key: IpNet) -> Option<&Class> {
-        match self.role(key.addr()) {
-            Role::Subscriber(member) => Some(self.class(member.class)),
-            _ => None,
-        }
+        let member = self.member(key.addr())?;
+        Some(self.class(member.class))
     }
 
     /// Whether only staff take steps against the subscriber with this accounting key: one who says

@@ -341,10 +341,7 @@ impl<'a> Value<'a> {
 pub(super) const TOP_TITLE: &str = "the policy";
 
 /// The candidate that the user probably meant.
-pub(super) fn nearest<'n>(
-    text: &str,
-    candidates: impl IntoIterator<Item = &'n str>,
-) -> Option<&'n str> {
+pub fn nearest<'n>(text: &str, candidates: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let text: String = text.chars().take(64).collect::<String>().to_lowercase();
     candidates
         .into_iter()

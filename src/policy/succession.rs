@@ -111,9 +111,7 @@ mod tests {
 
     fn class_of<'a>(policy: &'a Policy, address: &str) -> (u16, &'a str) {
         let address = address.parse().expect("an address");
-        let super::super::Role::Subscriber(member) = policy.role(address) else {
-            panic!("{address} is a subscriber's");
-        };
+        let member = policy.member(address).expect("a subscriber's address");
         (member.class.0, &policy.class(member.class).name)
     }
 

@@ -76,10 +76,9 @@ impl Subscriber {
     /// subscriber's former address may be somebody else's by now, so it counts for nothing.
     #[must_use]
     pub fn key(&self, policy: &Policy) -> Option<IpNet> {
-        match (&self.name, policy.role(self.prefix.addr())) {
-            (Some(name), _) => policy.key_of(name),
-            (None, Role::Subscriber(member)) => Some(member.key),
-            (None, _) => None,
+        match &self.name {
+            Some(name) => policy.key_of(name),
+            None => policy.member(self.prefix.addr()).map(|member| member.key),
         }
     }
 

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     engine::{Action, Direction, Frame, Verdict},
     io::capture::Writer,
-    policy::{Member, Policy, Role},
+    policy::{Member, Policy},
     wire,
 };
 
@@ -138,10 +138,7 @@ pub fn member<'a>(
         Direction::Outbound => source,
         Direction::Inbound => destination,
     };
-    match policy.role(address) {
-        Role::Subscriber(member) => Some(member),
-        _ => None,
-    }
+    policy.member(address)
 }
 
 /// `lychgate: drop limit_exceeded (class residential, source 203.0.113.66)`. The source is the
