@@ -18,8 +18,10 @@ use std::{
 use anyhow::Context;
 use axum::{
     Extension, Form, Router,
-    extract::{DefaultBodyLimit, Query, Request, State, rejection::FormRejection},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
+    extract::{
+        DefaultBodyLimit, FromRequestParts, Query, Request, State, rejection::FormRejection,
+    },
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts},
     middleware::{self, Next},
     response::{Html, IntoResponse, Response},
     routing::get,
@@ -89,6 +91,27 @@ struct Sent {
 struct Visitor {
     address: IpAddr,
     language: usize,
+}
+
+/// Whoever asks for a page, and has not asked for too many.
+impl FromRequestParts<Arc<Site>> for Visitor {
+    type Rejection = Response;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        site: &Arc<Site>,
+    ) -> Result<Self, Self::Rejection> {
+        let peer = Extension::<Peer>::from_request_parts(parts, site).await;
+        let Extension(peer) = peer.map_err(IntoResponse::into_response)?;
+        let wish = Query::<Wish>::from_request_parts(parts, site).await;
+        let Query(wish) = wish.map_err(IntoResponse::into_response)?;
+        let visitor = site.visitor(peer, &parts.headers, wish.lang.as_deref());
+        let visitor = visitor.ok_or_else(unknown_visitor)?;
+        if site.is_greedy(visitor) {
+            return Err(site.say(visitor, StatusCode::TOO_MANY_REQUESTS, Say::Limit));
+        }
+        Ok(visitor)
+    }
 }
 
 impl Site {
@@ -223,18 +246,7 @@ pub(super) fn router(site: Arc<Site>) -> Router {
         .with_state(site)
 }
 
-async fn front(
-    State(site): State<Arc<Site>>,
-    Extension(peer): Extension<Peer>,
-    Query(wish): Query<Wish>,
-    headers: HeaderMap,
-) -> Response {
-    let Some(visitor) = site.visitor(peer, &headers, wish.lang.as_deref()) else {
-        return unknown_visitor();
-    };
-    if site.is_greedy(visitor) {
-        return site.say(visitor, StatusCode::TOO_MANY_REQUESTS, Say::Limit);
-    }
+async fn front(State(site): State<Arc<Site>>, visitor: Visitor) -> Response {
     match look_up(&site, move |desk| desk.standing(visitor.address)).await {
         Ok(standing) => {
             let is_subscriber = standing != Standing::Elsewhere;
@@ -246,18 +258,7 @@ async fn front(
 }
 
 /// The question before a case is ended.
-async fn ask(
-    State(site): State<Arc<Site>>,
-    Extension(peer): Extension<Peer>,
-    Query(wish): Query<Wish>,
-    headers: HeaderMap,
-) -> Response {
-    let Some(visitor) = site.visitor(peer, &headers, wish.lang.as_deref()) else {
-        return unknown_visitor();
-    };
-    if site.is_greedy(visitor) {
-        return site.say(visitor, StatusCode::TOO_MANY_REQUESTS, Say::Limit);
-    }
+async fn ask(State(site): State<Arc<Site>>, visitor: Visitor) -> Response {
     let held = match look_up(&site, move |desk| desk.standing(visitor.address)).await {
         Ok(Standing::Held(held)) if held.left > 0 => held,
         Ok(_) => return see_other(&format!("/?lang={}", site.tag(visitor))),
