@@ -253,13 +253,13 @@ fn collect(shared: &Shared, mut maildir: Maildir, tell: &Tell) {
             }
             Err(_) => {}
         }
-        let casebook = shared.lock();
-        if shared.is_over.load(Ordering::SeqCst) {
-            return;
-        }
-        let woken = shared.changed.wait_timeout(casebook, MAIL_NAP);
-        drop(woken);
-        if shared.is_over.load(Ordering::SeqCst) {
+        let is_on = |_: &mut Casebook| !shared.is_over.load(Ordering::SeqCst);
+        let slept = shared
+            .changed
+            .wait_timeout_while(shared.lock(), MAIL_NAP, is_on);
+        let (casebook, slept) = slept.unwrap_or_else(PoisonError::into_inner);
+        drop(casebook);
+        if !slept.timed_out() {
             return;
         }
     }

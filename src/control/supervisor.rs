@@ -32,11 +32,16 @@ use super::{
 use crate::{
     detect::Flag,
     engine::{Direction, Edition, Engine, InForce, Reason, Restrictions},
-    policy::{Policy, RunSettings},
+    policy::{Policy, RunSettings, URL_MAX},
     source::SourceTable,
-    wire::Redirect,
+    wire::{LOCATION_MAX, Redirect},
     worker::{Published, Settings, Snapshot, Worker, monotonic},
 };
+
+const _: () = assert!(
+    URL_MAX <= LOCATION_MAX,
+    "a redirect must have room for any policy's page"
+);
 
 /// How many workers, and how they work.
 #[derive(Clone, Debug)]
