@@ -10,14 +10,14 @@ use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use ipnet::IpNet;
 use lychgate::{
     detect::{Finding, Observer},
-    engine::{Direction, Engine, Frame, Judgements, Nanos},
+    engine::{Direction, Engine, Judgements, Nanos},
     policy::Policy,
     source::SourceTable,
     synth::{
         Sent,
         isp::{Day, Truth},
     },
-    wire::{Link, Service},
+    wire::Service,
 };
 
 /// Frames that are judged at once.
@@ -143,7 +143,7 @@ impl Observed {
     }
 
     fn judge(&mut self, judges: &mut [Judge], batch: &[Sent]) {
-        let frames: Vec<_> = batch.iter().map(frame).collect();
+        let frames: Vec<_> = batch.iter().map(Sent::frame).collect();
         for (number, judge) in judges.iter_mut().enumerate() {
             judge.engine.process(&frames, &mut judge.judgements);
             for flag in &judge.judgements.flags {
@@ -194,16 +194,6 @@ impl Observed {
 
 fn is_business(key: IpNet) -> bool {
     matches!(key, IpNet::V4(net) if net.addr().octets()[0] == 203)
-}
-
-fn frame(sent: &Sent) -> Frame<'_> {
-    Frame {
-        bytes: &sent.bytes,
-        wire_length: sent.bytes.len() as u32,
-        link: Link::Ethernet,
-        direction: Some(sent.direction),
-        time: sent.time,
-    }
 }
 
 /// An engine of its own for a policy.

@@ -35,7 +35,10 @@ use actor::{Actor, Kind};
 use network::{Encapsulation, Network};
 use timeline::Timeline;
 
-use crate::engine::{Direction, Nanos};
+use crate::{
+    engine::{Direction, Frame, Nanos},
+    wire::Link,
+};
 
 /// 1 January 2026, 19:00 UTC, an evening: when traffic begins that does not say otherwise.
 pub const START: Nanos = 1_767_294_000_000_000_000;
@@ -81,6 +84,20 @@ pub struct Sent {
     pub direction: Direction,
     /// An Ethernet frame.
     pub bytes: Vec<u8>,
+}
+
+impl Sent {
+    /// The frame as an engine takes it.
+    #[must_use]
+    pub fn frame(&self) -> Frame<'_> {
+        Frame {
+            bytes: &self.bytes,
+            wire_length: self.bytes.len() as u32,
+            link: Link::Ethernet,
+            direction: Some(self.direction),
+            time: self.time,
+        }
+    }
 }
 
 /// The frames of a network, in time order.

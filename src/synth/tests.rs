@@ -9,10 +9,9 @@ use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 
 use super::*;
 use crate::{
-    engine::{Effect, Engine, Frame, Judgements, Reason},
+    engine::{Effect, Engine, Judgements, Reason},
     policy::Policy,
     source::SourceTable,
-    wire::Link,
 };
 
 fn settings() -> Settings {
@@ -110,14 +109,7 @@ fn judge(traffic: impl Iterator<Item = Sent>, policy: &str) -> HashMap<Reason, u
     let mut judgements = Judgements::default();
     let mut reasons = HashMap::new();
     for sent in traffic {
-        let frame = Frame {
-            bytes: &sent.bytes,
-            wire_length: sent.bytes.len() as u32,
-            link: Link::Ethernet,
-            direction: Some(sent.direction),
-            time: sent.time,
-        };
-        engine.process(&[frame], &mut judgements);
+        engine.process(&[sent.frame()], &mut judgements);
         *reasons.entry(judgements.verdicts[0].reason).or_default() += 1;
     }
     reasons

@@ -2,10 +2,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::*;
 use crate::{
-    engine::{Direction, Engine, Frame, Judgements},
+    engine::{Direction, Engine, Judgements},
     policy::Policy,
     source::SourceTable,
-    wire::Link,
 };
 
 fn settings() -> Settings {
@@ -61,14 +60,7 @@ fn attempts(encapsulation: Encapsulation) -> (HashMap<IpNet, (Nanos, u32)>, Vec<
     let mut engine = Engine::new(std::sync::Arc::new(policy), sources);
     let (mut judgements, mut seen) = (Judgements::default(), HashMap::new());
     for sent in day {
-        let frame = Frame {
-            bytes: &sent.bytes,
-            wire_length: sent.bytes.len() as u32,
-            link: Link::Ethernet,
-            direction: Some(sent.direction),
-            time: sent.time,
-        };
-        engine.process(&[frame], &mut judgements);
+        engine.process(&[sent.frame()], &mut judgements);
         if sent.direction == Direction::Outbound
             && let [attempt] = &judgements.attempts[..]
             && !attempt.retransmission
