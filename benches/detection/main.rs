@@ -22,7 +22,7 @@ use ipnet::IpNet;
 use lychgate::{
     engine::Nanos,
     synth::{
-        isp::{Day, Settings},
+        isp::{Day, Settings, Truth},
         network::{BUSINESSES_MAX, Encapsulation},
     },
 };
@@ -124,6 +124,22 @@ pub struct Score {
     accused: Vec<(IpNet, Nanos)>,
 }
 
+/// Scores each kind of zombies, by what each zombie let out, and when it was found.
+fn kinds(people: &People, fate: impl Fn(&Truth) -> (u64, Option<Nanos>)) -> Vec<KindScore> {
+    let score = |kind| {
+        let mut score = KindScore {
+            kind,
+            ..KindScore::default()
+        };
+        for zombie in people.zombies(kind) {
+            let (out, found) = fate(zombie);
+            score.count(out, found.map(|time| time.saturating_sub(zombie.began)));
+        }
+        score.sorted()
+    };
+    KINDS.into_iter().map(score).collect()
+}
+
 /// The same for one kind of zombies.
 #[derive(Default)]
 pub struct KindScore {
@@ -149,29 +165,19 @@ impl Score {
             .filter(|&(key, &time)| !people.is_zombie_at(*key, time))
             .map(|(&key, &time)| (key, time))
             .collect();
-        let kinds = KINDS.map(|kind| {
-            let mut score = KindScore {
-                kind,
-                ..KindScore::default()
-            };
-            for zombie in people.zombies(kind) {
-                let until = found.get(&zombie.key).copied();
-                let spam = observed.of(zombie.key).iter();
-                let spam = spam.filter(|attempt| attempt.time >= zombie.began);
-                let before = spam
-                    .filter(|attempt| until.is_none_or(|until| attempt.time < until))
-                    .filter(|attempt| attempt.admitted)
-                    .count() as u64;
-                score.count(
-                    before,
-                    until.map(|until| until.saturating_sub(zombie.began)),
-                );
-            }
-            score.sorted()
+        let kinds = kinds(people, |zombie| {
+            let until = found.get(&zombie.key).copied();
+            let spam = observed.of(zombie.key).iter();
+            let spam = spam.filter(|attempt| attempt.time >= zombie.began);
+            let before = spam
+                .filter(|attempt| until.is_none_or(|until| attempt.time < until))
+                .filter(|attempt| attempt.admitted)
+                .count() as u64;
+            (before, until)
         });
         Self {
             name: name.to_owned(),
-            kinds: kinds.into(),
+            kinds,
             innocents: accused.len() as u64,
             accused,
         }
@@ -199,21 +205,16 @@ impl Score {
                     .map(|time| (key, time))
             })
             .collect();
-        let kinds = KINDS.map(|kind| {
-            let mut score = KindScore {
-                kind,
-                ..KindScore::default()
-            };
-            for zombie in people.zombies(kind) {
-                let attempts = observed.of(zombie.key);
-                let passes = limiter.pass(attempts, lists);
-                let refused = passes.iter().position(|passes| !passes);
-                let mine = attempts.iter().zip(&passes);
-                let out = mine.filter(|(one, passes)| **passes && one.time >= zombie.began);
-                let time = refused.map(|index| attempts[index].time.saturating_sub(zombie.began));
-                score.count(out.count() as u64, time);
-            }
-            score.sorted()
+        let kinds = kinds(people, |zombie| {
+            let attempts = observed.of(zombie.key);
+            let passes = limiter.pass(attempts, lists);
+            let refused = passes.iter().position(|passes| !passes);
+            let mine = attempts.iter().zip(&passes);
+            let out = mine.filter(|(one, passes)| **passes && one.time >= zombie.began);
+            (
+                out.count() as u64,
+                refused.map(|index| attempts[index].time),
+            )
         });
         Self {
             name: format!(
@@ -221,7 +222,7 @@ impl Score {
                 limiter.name,
                 if lists { "lists" } else { "drops" }
             ),
-            kinds: kinds.into(),
+            kinds,
             innocents: accused.len() as u64,
             accused,
         }

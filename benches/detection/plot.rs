@@ -2,7 +2,7 @@
 
 use std::{error::Error, path::Path};
 
-use plotters::prelude::*;
+use plotters::{coord::CoordTranslate, prelude::*};
 
 use crate::{Score, quantile, rivals::Curve};
 
@@ -60,13 +60,7 @@ fn times(file: &Path, ours: &Score) -> Result<(), Box<dyn Error>> {
             ))
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(3)));
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
-        .background_style(WHITE.mix(0.9))
-        .border_style(BLACK.mix(0.3))
-        .label_font(("sans-serif", 14))
-        .draw()?;
+    label(&mut chart, SeriesLabelPosition::LowerRight)?;
     area.present()?;
     Ok(())
 }
@@ -132,14 +126,23 @@ fn let_out(file: &Path, ours: &Score, curves: &[Curve]) -> Result<(), Box<dyn Er
         .draw_series([TriangleMarker::new(here, 9, RED.filled())])?
         .label("Lychgate")
         .legend(|(x, y)| TriangleMarker::new((x + 9, y), 8, RED.filled()));
+    label(&mut chart, SeriesLabelPosition::UpperRight)?;
+    area.present()?;
+    Ok(())
+}
+
+/// Says in a corner what each series is.
+fn label<'a, C: CoordTranslate>(
+    chart: &mut ChartContext<'a, SVGBackend<'a>, C>,
+    corner: SeriesLabelPosition,
+) -> Result<(), Box<dyn Error>> {
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
+        .position(corner)
         .background_style(WHITE.mix(0.9))
         .border_style(BLACK.mix(0.3))
         .label_font(("sans-serif", 14))
         .draw()?;
-    area.present()?;
     Ok(())
 }
 

@@ -125,20 +125,28 @@ impl fmt::Display for Threshold {
     }
 }
 
-/// When a subscriber first makes more than so many attempts in a window.
-fn exceeded(attempts: &[Attempt], direct: bool, (window, count): (usize, usize)) -> Option<Nanos> {
+/// When a subscriber makes an attempt, and how many that are in the window that ends with it.
+fn counts(
+    attempts: &[Attempt],
+    direct: bool,
+    window: usize,
+) -> impl Iterator<Item = (Nanos, usize)> {
     let mut recent = VecDeque::new();
-    for attempt in attempts.iter().filter(|one| one.direct == direct) {
+    let counted = attempts.iter().filter(move |one| one.direct == direct);
+    counted.map(move |attempt| {
         let reach = attempt.time.saturating_sub(WINDOWS[window].0);
         while recent.front().is_some_and(|&time| time <= reach) {
             recent.pop_front();
         }
         recent.push_back(attempt.time);
-        if recent.len() > count {
-            return Some(attempt.time);
-        }
-    }
-    None
+        (attempt.time, recent.len())
+    })
+}
+
+/// When a subscriber first makes more than so many attempts in a window.
+fn exceeded(attempts: &[Attempt], direct: bool, (window, most): (usize, usize)) -> Option<Nanos> {
+    let mut counts = counts(attempts, direct, window);
+    counts.find_map(|(time, count)| (count > most).then_some(time))
 }
 
 /// The most attempts that each innocent makes in a window, the busiest first.
@@ -152,18 +160,8 @@ fn innocent_peaks(
     let innocents = innocents.filter(|(key, _)| people.began(*key).is_none());
     let mut peaks: Vec<_> = innocents
         .map(|(_, attempts)| {
-            let mut recent = VecDeque::new();
-            let mine = attempts.iter().filter(|one| one.direct == direct);
-            mine.map(|attempt| {
-                let reach = attempt.time.saturating_sub(WINDOWS[window].0);
-                while recent.front().is_some_and(|&time| time <= reach) {
-                    recent.pop_front();
-                }
-                recent.push_back(attempt.time);
-                recent.len()
-            })
-            .max()
-            .unwrap_or(0)
+            let counts = counts(attempts, direct, window);
+            counts.map(|(_, count)| count).max().unwrap_or(0)
         })
         .collect();
     peaks.sort_unstable_by(|a, b| b.cmp(a));
