@@ -19,7 +19,7 @@ use super::{
 };
 
 /// Runs a test with the program loaded for mail steering, attached to nothing.
-fn steering(test: impl FnOnce(&Steering) + Send) {
+pub fn steering(test: impl FnOnce(&Steering) + Send) {
     in_place(|place| {
         let [access, uplink] = place.ports();
         let settings = Settings {

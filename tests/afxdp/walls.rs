@@ -8,7 +8,7 @@ use lychgate::{
     engine::{self, Action, Direction, Engine, Frame, Judgements, Restrictions, Verdict},
     io::{
         Side,
-        afxdp::{Fate, Settings, Steer, Steering, WALLS_MAX, Wall},
+        afxdp::{Fate, Steering, WALLS_MAX, Wall},
     },
     policy::{Policy, Role, steps::Scope},
     source::SourceTable,
@@ -17,7 +17,7 @@ use lychgate::{
 
 use super::{
     frames::{golden, odd, web},
-    place::in_place,
+    steering::steering,
 };
 
 /// Everybody is a subscriber, and one has several prefixes.
@@ -46,18 +46,6 @@ class = "residential"
 [sources]
 capacity = 4096
 "#;
-
-/// Runs a test with the program loaded for mail steering, attached to nothing.
-fn steering(test: impl FnOnce(&Steering) + Send) {
-    in_place(|place| {
-        let [access, uplink] = place.ports();
-        let settings = Settings {
-            steer: Steer::Mail,
-            ..Settings::default()
-        };
-        test(&Steering::load([&access, &uplink], &settings).unwrap());
-    });
-}
 
 fn is_kept(steering: &Steering, side: Side, frame: &[u8]) -> bool {
     steering.try_frame(side, frame).unwrap() == Fate::Harmless
